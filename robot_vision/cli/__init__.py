@@ -1,0 +1,1 @@
+"""The `robot_vision` command line: one file per command."""

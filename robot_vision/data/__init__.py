@@ -1,0 +1,1 @@
+"""Bags, videos and folders to frames and labels."""

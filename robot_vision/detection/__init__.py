@@ -1,0 +1,1 @@
+"""Frames to detections: preprocessing, network heads and non-maximum suppression."""

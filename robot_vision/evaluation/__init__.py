@@ -1,0 +1,1 @@
+"""Measures of detections, tracks and latents against ground truth, and the report that shows them."""

@@ -1,0 +1,1 @@
+"""Frames to latent states and back."""

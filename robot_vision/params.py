@@ -1,0 +1,229 @@
+"""Every setting of the pipeline, defined once.
+
+A stage's settings are one frozen dataclass whose fields carry default, range, unit and description. ROS parameter
+declarations with their descriptors, command-line options, offline tools and the README's table are derived from these
+definitions, and the same check validates a value wherever it comes from.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, TypeVar, cast, get_type_hints
+
+from robot_vision.errors import InvalidValueError
+
+Scalar = bool | int | float | str | tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What is known about one parameter besides its value.
+
+    Attributes:
+        name: Field name; the ROS parameter is `<stage>.<name>`.
+        kind: Python type of the value: bool, int, float, str or tuple (of str).
+        default: Value used when the user says nothing.
+        description: One line for people.
+        unit: Unit of the value, empty if it has none.
+        low: Smallest allowed number, inclusive; None if unbounded.
+        high: Largest allowed number, inclusive; None if unbounded.
+        choices: Allowed strings; empty if free.
+        live: Whether it can change while the node runs.
+    """
+
+    name: str
+    kind: type
+    default: Scalar
+    description: str
+    unit: str = ""
+    low: float | None = None
+    high: float | None = None
+    choices: tuple[str, ...] = ()
+    live: bool = False
+
+    def check(self, value: Any) -> Scalar:
+        """The value in this setting's own type.
+
+        Args:
+            value: A value from ROS, a command line or a file. An int is taken for a float, a list of str for a tuple.
+
+        Returns:
+            The converted value.
+
+        Raises:
+            InvalidValueError: If the type, the range or the choice is wrong.
+        """
+        converted = self._convert(value)
+        if isinstance(converted, float) and not math.isfinite(converted):
+            raise InvalidValueError(f"{self.name}: must be finite, got {value}")
+        if isinstance(converted, (int, float)) and not isinstance(converted, bool):
+            self._check_range(converted)
+        if self.choices and converted not in self.choices:
+            raise InvalidValueError(f"{self.name}: must be one of {', '.join(self.choices)}; got {value!r}")
+        return converted
+
+    def _convert(self, value: Any) -> Scalar:
+        if self.kind is float and isinstance(value, int) and not isinstance(value, bool):
+            return float(value)
+        if self.kind is tuple and isinstance(value, (list, tuple)) and all(isinstance(v, str) for v in value):
+            return tuple(value)
+        if isinstance(value, self.kind) and isinstance(value, bool) == (self.kind is bool):
+            return cast(Scalar, value)
+        raise InvalidValueError(f"{self.name}: expected {self.kind.__name__}, got {type(value).__name__} {value!r}")
+
+    def _check_range(self, value: float) -> None:
+        too_low = self.low is not None and value < self.low
+        too_high = self.high is not None and value > self.high
+        if too_low or too_high:
+            low = "-inf" if self.low is None else f"{self.low:g}"
+            high = "inf" if self.high is None else f"{self.high:g}"
+            raise InvalidValueError(
+                f"{self.name}: must be within [{low}, {high}] {self.unit}".rstrip() + f"; got {value}"
+            )
+
+
+def _setting(
+    default: Scalar,
+    description: str,
+    *,
+    unit: str = "",
+    low: float | None = None,
+    high: float | None = None,
+    choices: tuple[str, ...] = (),
+    live: bool = False,
+) -> Any:
+    metadata = {"description": description, "unit": unit, "low": low, "high": high, "choices": choices, "live": live}
+    return field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True)
+class StageParams:
+    """Base of a stage's settings: checks every field on construction.
+
+    Raises:
+        InvalidValueError: If a value is outside its contract.
+    """
+
+    def __post_init__(self) -> None:
+        for setting in settings(type(self)):
+            object.__setattr__(self, setting.name, setting.check(getattr(self, setting.name)))
+
+
+ParamsT = TypeVar("ParamsT", bound=StageParams)
+
+
+def settings(params_type: type[StageParams]) -> Iterator[Setting]:
+    """The settings of one stage in the order of their definition.
+
+    Args:
+        params_type: The stage's dataclass.
+
+    Yields:
+        One `Setting` a field.
+    """
+    hints = get_type_hints(params_type)
+    for entry in fields(params_type):
+        kind = getattr(hints[entry.name], "__origin__", hints[entry.name])
+        yield Setting(entry.name, kind, cast(Scalar, entry.default), **entry.metadata)
+
+
+def updated(params: ParamsT, changes: Mapping[str, Any]) -> ParamsT:
+    """The same settings with some values changed and checked.
+
+    Args:
+        params: Current values.
+        changes: New values by field name.
+
+    Returns:
+        A new object.
+
+    Raises:
+        InvalidValueError: If a name is unknown or a value is outside its contract.
+    """
+    known = {entry.name for entry in fields(params)}
+    unknown = sorted(set(changes) - known)
+    if unknown:
+        raise InvalidValueError(f"unknown setting {', '.join(unknown)}; known are {', '.join(sorted(known))}")
+    return replace(params, **dict(changes))
+
+
+@dataclass(frozen=True)
+class CameraParams(StageParams):
+    """Where frames come from and how they are taken."""
+
+    image_transport: str = _setting("raw", "message type of the camera topic", choices=("raw", "compressed"))
+    stall_timeout: float = _setting(
+        2.0,
+        "time without a frame after which diagnostics report a stalled camera",
+        unit="s",
+        low=0.1,
+        high=3600.0,
+        live=True,
+    )
+
+
+@dataclass(frozen=True)
+class SessionParams(StageParams):
+    """How ONNX Runtime executes a network."""
+
+    provider: str = _setting(
+        "auto",
+        "execution provider: auto takes CUDA where the installed ONNX Runtime has it, else the CPU",
+        choices=("auto", "tensorrt", "cuda", "cpu"),
+    )
+    allow_cpu: bool = _setting(False, "run on the CPU when the provider asked for cannot be had, instead of refusing")
+    device_id: int = _setting(0, "GPU number", low=0, high=63)
+    threads: int = _setting(1, "CPU threads inside one operator; 0 takes one a core", low=0, high=256)
+
+
+@dataclass(frozen=True)
+class DetectorParams(StageParams):
+    """Settings of the detector."""
+
+    model: str = _setting("simworld_yolo", "shipped model's name, or path of an ONNX file")
+    confidence_threshold: float = _setting(0.1, "smallest score that is published", low=0.001, high=1.0, live=True)
+    iou_threshold: float = _setting(
+        0.6, "overlap above which the weaker of two boxes is dropped", low=0.0, high=1.0, live=True
+    )
+    max_detections: int = _setting(300, "most boxes a frame", low=1, high=10000, live=True)
+    class_agnostic: bool = _setting(False, "suppress overlapping boxes across classes", live=True)
+    classes: tuple[str, ...] = _setting((), "names of the classes to keep; empty keeps all", live=True)
+    class_id_format: str = _setting("name", "what class_id in messages holds", choices=("name", "index"))
+
+
+@dataclass(frozen=True)
+class TrackerParams(StageParams):
+    """Settings of the tracker; times in seconds, so that they hold at any frame rate."""
+
+    high_threshold: float = _setting(
+        0.5, "score from which a detection takes part in the first association", low=0.0, high=1.0, live=True
+    )
+    low_threshold: float = _setting(
+        0.1, "score from which a detection can keep a known track alive", low=0.0, high=1.0, live=True
+    )
+    new_track_threshold: float = _setting(
+        0.6, "score from which an unmatched detection starts a track", low=0.0, high=1.0, live=True
+    )
+    confirm_time: float = _setting(
+        0.1, "time over which a new track must be seen again to be confirmed", unit="s", low=0.0, high=10.0, live=True
+    )
+    lost_time: float = _setting(1.0, "time after which an unseen track ends", unit="s", low=0.0, high=60.0, live=True)
+
+
+@dataclass(frozen=True)
+class EncoderParams(StageParams):
+    """Settings of the latent encoder."""
+
+    model: str = _setting("simworld_vae_encoder", "shipped model's name, or path of an ONNX file")
+    novelty: bool = _setting(False, "also decode each latent and publish the standardised reconstruction error")
+
+
+STAGES: dict[str, type[StageParams]] = {
+    "camera": CameraParams,
+    "session": SessionParams,
+    "detector": DetectorParams,
+    "tracker": TrackerParams,
+    "encoder": EncoderParams,
+}

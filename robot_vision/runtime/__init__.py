@@ -1,0 +1,1 @@
+"""ONNX Runtime sessions and the model cards that describe them."""

@@ -1,0 +1,1 @@
+"""Detections to tracks: Kalman filter, association and track lifetimes in seconds."""
