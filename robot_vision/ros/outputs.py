@@ -1,0 +1,140 @@
+"""What each stage publishes, the same in the composed node and in the apart ones."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rclpy.node import Node
+from sensor_msgs.msg import Image
+from std_msgs.msg import Header
+from vision_msgs.msg import Detection2DArray, LabelInfo
+
+from robot_vision.overlay import draw_tracks
+from robot_vision.ros.convert import DetectionArrayWriter, image_from_rgb, label_info, latent_state, track_array
+from robot_vision.ros.qos import IMAGE_OUT_QOS, LATCHED_QOS, RESULT_QOS
+from robot_vision.types import Detections, Frame, Latent, Tracks, TrackState
+from robot_vision_msgs.msg import LatentState, TrackArray
+
+
+class DetectionOutput:
+    """Publishes `detections` and, latched, `label_info`."""
+
+    def __init__(self, node: Node, class_names: Sequence[str], class_id_format: str) -> None:
+        """Create the publishers.
+
+        Args:
+            node: Node that owns them.
+            class_names: Names in the order of the class ids.
+            class_id_format: `name` or `index`: what `class_id` holds.
+        """
+        self.labels = tuple(class_names) if class_id_format == "name" else tuple(map(str, range(len(class_names))))
+        self._class_names = tuple(class_names)
+        self._node = node
+        self._writer = DetectionArrayWriter()
+        self._detections = node.create_publisher(Detection2DArray, "detections", RESULT_QOS)
+        self._label_info = node.create_publisher(LabelInfo, "label_info", LATCHED_QOS)
+
+    def publish_label_info(self, threshold: float) -> None:
+        """Publish the class map.
+
+        Args:
+            threshold: Smallest score that is published.
+        """
+        header = Header(stamp=self._node.get_clock().now().to_msg())
+        self._label_info.publish(label_info(self._class_names, threshold, header))
+
+    def publish(self, header: Header, detections: Detections) -> None:
+        """Publish one frame's detections, also when there are none.
+
+        Args:
+            header: Header of the image.
+            detections: What was found.
+        """
+        labels = [self.labels[number] for number in detections.class_ids]
+        ids = [""] * len(labels)
+        self._detections.publish(
+            self._writer.write(header, detections.boxes_xyxy, detections.scores, labels, ids)
+        )
+
+
+class TrackOutput:
+    """Publishes `tracks` and `track_states`."""
+
+    def __init__(self, node: Node) -> None:
+        """Create the publishers.
+
+        Args:
+            node: Node that owns them.
+        """
+        self._writer = DetectionArrayWriter()
+        self._tracks = node.create_publisher(Detection2DArray, "tracks", RESULT_QOS)
+        self._track_states = node.create_publisher(TrackArray, "track_states", RESULT_QOS)
+
+    def publish(self, header: Header, tracks: Tracks, labels: Sequence[str]) -> None:
+        """Publish one frame's tracks, also when there are none.
+
+        A confirmed track that was not seen in this frame is a prediction: it is in `track_states`, not in `tracks`.
+
+        Args:
+            header: Header of the image.
+            tracks: All live tracks.
+            labels: Label of each class id.
+        """
+        confirmed = tracks.confirmed()
+        names = [labels[number] for number in confirmed.class_ids]
+        ids = [str(number) for number in confirmed.ids]
+        self._tracks.publish(self._writer.write(header, confirmed.boxes_xyxy, confirmed.scores, names, ids))
+        if self._track_states.get_subscription_count():
+            reported = tracks.select(tracks.states != TrackState.TENTATIVE)
+            names = [labels[number] for number in reported.class_ids]
+            self._track_states.publish(track_array(header, reported, names))
+
+
+class LatentOutput:
+    """Publishes `latent`."""
+
+    def __init__(self, node: Node) -> None:
+        """Create the publisher.
+
+        Args:
+            node: Node that owns it.
+        """
+        self._publisher = node.create_publisher(LatentState, "latent", RESULT_QOS)
+
+    def publish(self, header: Header, latent: Latent) -> None:
+        """Publish one frame's latent.
+
+        Args:
+            header: Header of the image.
+            latent: The encoder's result.
+        """
+        self._publisher.publish(latent_state(header, latent))
+
+
+class AnnotatedOutput:
+    """Publishes `annotated`, drawn only while somebody subscribes."""
+
+    def __init__(self, node: Node) -> None:
+        """Create the publisher.
+
+        Args:
+            node: Node that owns it.
+        """
+        self._publisher = node.create_publisher(Image, "annotated", IMAGE_OUT_QOS)
+
+    @property
+    def wanted(self) -> bool:
+        """Whether anybody subscribes."""
+        return bool(self._publisher.get_subscription_count())
+
+    def publish(self, header: Header, frame: Frame, tracks: Tracks, labels: Sequence[str]) -> None:
+        """Draw and publish, if anybody subscribes.
+
+        Args:
+            header: Header of the image.
+            frame: The image.
+            tracks: Tracks to draw.
+            labels: Label of each class id.
+        """
+        if self.wanted:
+            self._publisher.publish(image_from_rgb(draw_tracks(frame.rgb, tracks.confirmed(), labels), header))

@@ -1,0 +1,114 @@
+"""ROS parameters from the definitions in `robot_vision.params`: declared, described, validated and changed live."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor, SetParametersResult
+from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
+from rclpy.node import Node
+from rclpy.parameter import Parameter
+
+from robot_vision.errors import InvalidValueError
+from robot_vision.params import STAGES, Setting, StageParams, settings, updated
+
+INT64_LIMIT = 2**63 - 1
+
+
+class StageParameters:
+    """The settings of some stages as parameters `<stage>.<name>` of one node."""
+
+    def __init__(self, node: Node, stages: Sequence[str], on_change: Callable[[str, StageParams], None]) -> None:
+        """Declare, read and check the parameters.
+
+        Args:
+            node: Node that owns the parameters.
+            stages: Keys of `robot_vision.params.STAGES`.
+            on_change: Called with a stage's name and its new settings after an accepted change.
+
+        Raises:
+            InvalidValueError: If a value given at start is outside its contract.
+        """
+        self._on_change = on_change
+        self._values = {stage: STAGES[stage](**_declare(node, stage)) for stage in stages}
+        node.add_on_set_parameters_callback(self._validate)
+        node.add_post_set_parameters_callback(self._apply)
+
+    def __getitem__(self, stage: str) -> Any:
+        """The present settings of one stage."""
+        return self._values[stage]
+
+    def _validate(self, parameters: list[Parameter]) -> SetParametersResult:
+        try:
+            self._with_changes(parameters)
+        except InvalidValueError as error:
+            return SetParametersResult(successful=False, reason=str(error))
+        return SetParametersResult(successful=True)
+
+    def _apply(self, parameters: list[Parameter]) -> None:
+        for stage, params in self._with_changes(parameters).items():
+            self._values[stage] = params
+            self._on_change(stage, params)
+
+    def _with_changes(self, parameters: list[Parameter]) -> dict[str, StageParams]:
+        changes: dict[str, dict[str, Any]] = {}
+        for parameter in parameters:
+            stage, _, name = parameter.name.partition(".")
+            if stage in self._values and name:
+                changes.setdefault(stage, {})[name] = _from_ros(parameter.value)
+        return {stage: updated(self._values[stage], values) for stage, values in changes.items()}
+
+
+def _declare(node: Node, stage: str) -> dict[str, Any]:
+    values = {}
+    for setting in settings(STAGES[stage]):
+        name = f"{stage}.{setting.name}"
+        try:
+            declared = node.declare_parameter(name, _to_ros(setting.default), descriptor(setting))
+        except (InvalidParameterTypeException, InvalidParameterValueException) as error:
+            raise InvalidValueError(f"parameter {name} ({describe(setting)}): {error}") from error
+        values[setting.name] = _from_ros(declared.value)
+    return values
+
+
+def describe(setting: Setting) -> str:
+    """A setting in words, as shown by `ros2 param describe`.
+
+    Args:
+        setting: Its definition.
+
+    Returns:
+        Description with unit and choices.
+    """
+    unit = f" [{setting.unit}]" if setting.unit else ""
+    choices = f"; one of {', '.join(setting.choices)}" if setting.choices else ""
+    return f"{setting.description}{unit}{choices}"
+
+
+def descriptor(setting: Setting) -> ParameterDescriptor:
+    """The ROS descriptor of a setting.
+
+    Args:
+        setting: Its definition.
+
+    Returns:
+        Descriptor with description, range, and read-only for a setting that needs a restart.
+    """
+    ros_descriptor = ParameterDescriptor(description=describe(setting), read_only=not setting.live)
+    if setting.kind is float and setting.low is not None and setting.high is not None:
+        ros_descriptor.floating_point_range = [FloatingPointRange(from_value=setting.low, to_value=setting.high)]
+    if setting.kind is int and (setting.low is not None or setting.high is not None):
+        low = -INT64_LIMIT if setting.low is None else int(setting.low)
+        high = INT64_LIMIT if setting.high is None else int(setting.high)
+        ros_descriptor.integer_range = [IntegerRange(from_value=low, to_value=high, step=1)]
+    return ros_descriptor
+
+
+def _to_ros(value: Any) -> Any:
+    # An empty list has no element type, which ROS needs: [""] stands for it.
+    return (list(value) or [""]) if isinstance(value, tuple) else value
+
+
+def _from_ros(value: Any) -> Any:
+    return tuple(text for text in value if text) if isinstance(value, (list, tuple)) else value

@@ -1,0 +1,103 @@
+"""Counters and latency windows that a node keeps about itself."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import numpy as np
+
+WINDOW = 512
+PERCENTILES = (50, 95, 99)
+
+
+class Durations:
+    """The last `WINDOW` durations of one stage.
+
+    Appending is atomic under the interpreter lock, so a worker may add while a timer summarises.
+    """
+
+    def __init__(self) -> None:
+        self._values_s: deque[float] = deque(maxlen=WINDOW)
+
+    def add(self, seconds: float) -> None:
+        """Add one duration.
+
+        Args:
+            seconds: Duration in seconds; may be negative for an age measured against an unsynchronised clock.
+        """
+        self._values_s.append(seconds)
+
+    @contextmanager
+    def measure(self) -> Iterator[None]:
+        """Time the body of a `with` statement and add it."""
+        start = time.perf_counter()
+        yield
+        self.add(time.perf_counter() - start)
+
+    def percentiles_ms(self) -> Sequence[float] | None:
+        """The percentiles of `PERCENTILES` in milliseconds; None before the first duration."""
+        values_s = np.array(self._values_s.copy())
+        return None if values_s.size == 0 else [float(p) * 1e3 for p in np.percentile(values_s, PERCENTILES)]
+
+
+class Rate:
+    """Events per second over the last `WINDOW` events, as seen when asked."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._times_s: deque[float] = deque(maxlen=WINDOW)
+
+    def tick(self) -> None:
+        """Count one event now."""
+        self.count += 1
+        self._times_s.append(time.monotonic())
+
+    @property
+    def last_s(self) -> float | None:
+        """Monotonic time of the last event in seconds; None before the first."""
+        return self._times_s[-1] if self._times_s else None
+
+    def hz(self, over_s: float = 5.0) -> float:
+        """Mean rate over the recent past.
+
+        Args:
+            over_s: Length of the window that ends now, in seconds.
+
+        Returns:
+            Events per second; 0 with fewer than two events in the window.
+        """
+        now_s = time.monotonic()
+        recent = [t for t in self._times_s.copy() if now_s - t <= over_s]
+        return (len(recent) - 1) / (now_s - recent[0]) if len(recent) > 1 and now_s > recent[0] else 0.0
+
+
+class FrameCounters:
+    """What happened to the frames of one camera.
+
+    Attributes:
+        received: Messages that arrived.
+        processed: Frames whose results were published.
+        bad_frames: Messages that could not become a frame or failed in a stage.
+        last_error: Text of the newest such failure.
+    """
+
+    def __init__(self) -> None:
+        self.received = Rate()
+        self.processed = Rate()
+        self.bad_frames = 0
+        self.last_error = ""
+        self._lock = threading.Lock()
+
+    def record_bad(self, error: Exception) -> None:
+        """Count one failure.
+
+        Args:
+            error: What went wrong.
+        """
+        with self._lock:
+            self.bad_frames += 1
+            self.last_error = str(error)
