@@ -69,7 +69,9 @@ def _through_cv_bridge(message: Image) -> UInt8Array:
     try:
         return np.asarray(CvBridge().imgmsg_to_cv2(message, desired_encoding="rgb8"), dtype=np.uint8)
     except Exception as error:
-        raise FrameError(f"image encoding {message.encoding!r} is not supported, not even by cv_bridge: {error}") from error
+        raise FrameError(
+            f"image encoding {message.encoding!r} is not supported, not even by cv_bridge: {error}"
+        ) from error
 
 
 def image_from_rgb(rgb: UInt8Array, header: Header) -> Image:
@@ -167,7 +169,13 @@ def detections_from_message(message: Detection2DArray, class_ids: dict[str, int]
     if not found:
         return Detections.empty()
     rows = [
-        (d.bbox.center.position.x, d.bbox.center.position.y, d.bbox.size_x, d.bbox.size_y, d.results[0].hypothesis.score)
+        (
+            d.bbox.center.position.x,
+            d.bbox.center.position.y,
+            d.bbox.size_x,
+            d.bbox.size_y,
+            d.results[0].hypothesis.score,
+        )
         for d in found
     ]
     values = np.array(rows, dtype=np.float64)

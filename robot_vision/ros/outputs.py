@@ -52,9 +52,7 @@ class DetectionOutput:
         """
         labels = [self.labels[number] for number in detections.class_ids]
         ids = [""] * len(labels)
-        self._detections.publish(
-            self._writer.write(header, detections.boxes_xyxy, detections.scores, labels, ids)
-        )
+        self._detections.publish(self._writer.write(header, detections.boxes_xyxy, detections.scores, labels, ids))
 
 
 class TrackOutput:

@@ -1,0 +1,129 @@
+"""One camera topic: subscription, conversion, newest-frame mailbox and the worker that processes frames."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from rclpy.node import Node
+from rclpy.qos import QoSProfile
+from sensor_msgs.msg import CompressedImage, Image
+from std_msgs.msg import Header
+
+from robot_vision.errors import FrameError
+from robot_vision.params import CameraParams
+from robot_vision.ros.convert import frame_from_compressed, frame_from_image
+from robot_vision.ros.qos import camera_qos
+from robot_vision.ros.statistics import Durations, FrameCounters
+from robot_vision.ros.worker import Worker
+from robot_vision.types import Frame
+
+QOS_CHECK_PERIOD_S = 0.2
+
+
+@dataclass(frozen=True)
+class CameraFrame:
+    """A frame on its way to the stages.
+
+    Attributes:
+        frame: The image.
+        header: Header of the image message, to be copied into every result.
+        received_s: `time.perf_counter()` when the message reached the callback, in seconds.
+    """
+
+    frame: Frame
+    header: Header
+    received_s: float
+
+
+class CameraIntake:
+    """Feeds the newest frame of one camera to a worker thread.
+
+    Images are decoded in the subscription's callback, in parallel with the worker: the networks never wait for a JPEG.
+
+    Attributes:
+        topic: Full name of the topic.
+        counters: What happened to the frames.
+        decode_durations: Time from message to frame.
+        latencies: Time from callback to the end of processing.
+        ages: Age of the frame at the end of processing, by the node's clock.
+    """
+
+    def __init__(self, node: Node, params: CameraParams, process: Callable[[CameraFrame], None]) -> None:
+        """Subscribe and start the worker.
+
+        Args:
+            node: Node that owns the subscription.
+            params: Camera settings.
+            process: Called in the worker thread with each frame.
+        """
+        self.counters = FrameCounters()
+        self.decode_durations, self.latencies, self.ages = Durations(), Durations(), Durations()
+        self._node = node
+        self._process = process
+        compressed = params.image_transport == "compressed"
+        self._type = CompressedImage if compressed else Image
+        self._to_frame = frame_from_compressed if compressed else frame_from_image
+        # Remapping rules match whole names, so the base name is resolved first, as image_transport does.
+        self.topic = node.resolve_topic_name("image") + ("/compressed" if compressed else "")
+        self._worker: Worker[CameraFrame] = Worker("frames", self._handle, self._on_error)
+        self._qos = camera_qos([])
+        self._subscription = self._subscribe(self._qos)
+        self._timer = node.create_timer(QOS_CHECK_PERIOD_S, self._match_publishers)
+
+    @property
+    def dropped(self) -> int:
+        """Frames replaced by a newer one before the worker took them."""
+        return self._worker.mailbox.dropped
+
+    def silence_s(self) -> float | None:
+        """Seconds since the last message; None before the first."""
+        last_s = self.counters.received.last_s
+        return None if last_s is None else time.monotonic() - last_s
+
+    def publisher_count(self) -> int:
+        """Number of publishers on the topic."""
+        return int(self._node.count_publishers(self.topic))
+
+    def stop(self) -> None:
+        """Stop intake, then let the worker finish the frame in hand."""
+        self._node.destroy_timer(self._timer)
+        self._node.destroy_subscription(self._subscription)
+        self._worker.stop()
+
+    def _subscribe(self, qos: QoSProfile):  # noqa: ANN202 (rclpy's subscription type is generic over the message)
+        return self._node.create_subscription(self._type, self.topic, self._on_message, qos)
+
+    def _match_publishers(self) -> None:
+        offered = [info.qos_profile.reliability for info in self._node.get_publishers_info_by_topic(self.topic)]
+        wanted = camera_qos(offered)
+        if offered and wanted.reliability != self._qos.reliability:
+            self._node.destroy_subscription(self._subscription)
+            self._qos = wanted
+            self._subscription = self._subscribe(wanted)
+
+    def _on_message(self, message: Image | CompressedImage) -> None:
+        received_s = time.perf_counter()
+        self.counters.received.tick()
+        try:
+            frame = self._to_frame(message)
+        except FrameError as error:
+            self._on_error(error)
+            return
+        self.decode_durations.add(time.perf_counter() - received_s)
+        self._worker.mailbox.put(CameraFrame(frame, message.header, received_s))
+
+    def _handle(self, item: CameraFrame) -> None:
+        self._process(item)
+        self.counters.processed.tick()
+        self.latencies.add(time.perf_counter() - item.received_s)
+        self.ages.add((self._node.get_clock().now().nanoseconds - item.frame.stamp_ns) / 1e9)
+
+    def _on_error(self, error: Exception) -> None:
+        self.counters.record_bad(error)
+        if not self._node.context.ok():
+            return
+        known = isinstance(error, FrameError)
+        text = str(error) if known else f"{type(error).__name__}: {error}"
+        self._node.get_logger().error(f"{self.topic}: frame skipped: {text}", throttle_duration_sec=1.0)

@@ -1,0 +1,131 @@
+"""What a node says about itself on `/diagnostics`, once a second."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from rclpy.node import Node
+
+from robot_vision.params import CameraParams
+from robot_vision.ros.camera import CameraIntake
+from robot_vision.ros.statistics import PERCENTILES, Durations
+from robot_vision.runtime.card import ModelCard
+from robot_vision.runtime.session import Session
+
+PERIOD_S = 1.0
+LIVE_AGE_S = 60.0
+
+
+class Diagnostics:
+    """Publishes one status for the camera and one for each stage."""
+
+    def __init__(self, node: Node) -> None:
+        """Create the publisher and its timer.
+
+        Args:
+            node: Node that owns them.
+        """
+        self._node = node
+        self._publisher = node.create_publisher(DiagnosticArray, "/diagnostics", 10)
+        self._stages: dict[str, tuple[Durations, dict[str, str]]] = {}
+        self._camera: tuple[CameraIntake, CameraParams] | None = None
+        self._timer = node.create_timer(PERIOD_S, self.publish)
+
+    def watch_camera(self, intake: CameraIntake, params: CameraParams) -> None:
+        """Report a camera from now on.
+
+        Args:
+            intake: The camera.
+            params: Its present settings.
+        """
+        self._camera = (intake, params)
+
+    def watch_stage(self, name: str, durations: Durations, facts: Mapping[str, str] | None = None) -> None:
+        """Report a stage from now on.
+
+        Args:
+            name: Stage name.
+            durations: Its processing times.
+            facts: What does not change, such as model and device.
+        """
+        self._stages[name] = (durations, dict(facts or {}))
+
+    def publish(self) -> None:
+        """Publish the present state."""
+        message = DiagnosticArray()
+        message.header.stamp = self._node.get_clock().now().to_msg()
+        if self._camera is not None:
+            message.status.append(self._camera_status(*self._camera))
+        for name, (durations, facts) in self._stages.items():
+            values = {**facts, **_percentile_values("", durations)}
+            message.status.append(self._status(name, DiagnosticStatus.OK, "running", values))
+        self._publisher.publish(message)
+
+    def _camera_status(self, intake: CameraIntake, params: CameraParams) -> DiagnosticStatus:
+        counters = intake.counters
+        values = {
+            "topic": intake.topic,
+            "frames_received": str(counters.received.count),
+            "frames_processed": str(counters.processed.count),
+            "frames_dropped": str(intake.dropped),
+            "bad_frames": str(counters.bad_frames),
+            "last_error": counters.last_error,
+            "rate_in_hz": f"{counters.received.hz():.2f}",
+            "rate_out_hz": f"{counters.processed.hz():.2f}",
+            **_percentile_values("decode_", intake.decode_durations),
+            **_percentile_values("latency_", intake.latencies),
+            **_age_values(intake.ages),
+        }
+        level, text = _camera_health(intake, params)
+        return self._status("camera", level, text, values)
+
+    def _status(self, name: str, level: bytes, text: str, values: Mapping[str, str]) -> DiagnosticStatus:
+        pairs = [KeyValue(key=key, value=value) for key, value in values.items()]
+        full_name = f"{self._node.get_fully_qualified_name().lstrip('/')}: {name}"
+        return DiagnosticStatus(level=level, name=full_name, message=text, values=pairs)
+
+
+def session_facts(card: ModelCard, session: Session) -> dict[str, str]:
+    """Which network runs where.
+
+    Args:
+        card: The network's card.
+        session: The session that runs it.
+
+    Returns:
+        Diagnostic values.
+    """
+    return {"model": card.name, "model_sha256": card.sha256, "provider": session.provider, "device": session.device}
+
+
+def _camera_health(intake: CameraIntake, params: CameraParams) -> tuple[bytes, str]:
+    silence_s = intake.silence_s()
+    if silence_s is None:
+        return DiagnosticStatus.WARN, f"no frame yet on {intake.topic} ({intake.publisher_count()} publishers)"
+    if silence_s > params.stall_timeout:
+        publishers = intake.publisher_count()
+        return (
+            DiagnosticStatus.ERROR,
+            f"stalled: no frame on {intake.topic} for {silence_s:.1f} s ({publishers} publishers)",
+        )
+    if intake.counters.bad_frames:
+        return (
+            DiagnosticStatus.WARN,
+            f"{intake.counters.bad_frames} bad frames skipped; last: {intake.counters.last_error}",
+        )
+    return DiagnosticStatus.OK, "frames arrive"
+
+
+def _percentile_values(prefix: str, durations: Durations) -> dict[str, str]:
+    values_ms = durations.percentiles_ms()
+    if values_ms is None:
+        return {}
+    return {f"{prefix}p{p}_ms": f"{value:.3f}" for p, value in zip(PERCENTILES, values_ms, strict=True)}
+
+
+def _age_values(ages: Durations) -> dict[str, str]:
+    values_ms = ages.percentiles_ms()
+    if values_ms is not None and not 0 <= values_ms[0] < LIVE_AGE_S * 1e3:
+        return {"age": "stamps are not on this node's clock (a replayed bag without use_sim_time?)"}
+    return _percentile_values("age_", ages)

@@ -1,0 +1,51 @@
+"""The encoder alone: images in, latent states out."""
+
+from __future__ import annotations
+
+import sys
+
+from rclpy.node import Node
+
+from robot_vision.params import StageParams
+from robot_vision.ros.camera import CameraFrame, CameraIntake
+from robot_vision.ros.diagnostics import Diagnostics
+from robot_vision.ros.parameters import StageParameters
+from robot_vision.ros.spin import run
+from robot_vision.ros.stages import EncodeStage
+
+
+class EncoderNode(Node):
+    """Publishes the latent state of every frame it processes."""
+
+    def __init__(self) -> None:
+        super().__init__("encoder_node")
+        self._parameters = StageParameters(self, ("camera", "session", "encoder"), self._on_change)
+        self._diagnostics = Diagnostics(self)
+        self._encode = EncodeStage(self, self._diagnostics, self._parameters["session"], self._parameters["encoder"])
+        self._camera = CameraIntake(self, self._parameters["camera"], self._process)
+        self._diagnostics.watch_camera(self._camera, self._parameters["camera"])
+
+    def close(self) -> None:
+        """Stop the worker and destroy the node."""
+        self._camera.stop()
+        self.destroy_node()
+
+    def _process(self, item: CameraFrame) -> None:
+        self._encode.process(item.header, item.frame)
+
+    def _on_change(self, stage: str, params: StageParams) -> None:
+        if stage == "camera":
+            self._diagnostics.watch_camera(self._camera, params)
+
+
+def main() -> int:
+    """Run the node until it is interrupted.
+
+    Returns:
+        Exit status.
+    """
+    return run(EncoderNode)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,75 @@
+"""The composed pipeline: one image subscription feeds detector, tracker and encoder in one process."""
+
+from __future__ import annotations
+
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+from rclpy.node import Node
+
+from robot_vision.params import StageParams
+from robot_vision.ros.camera import CameraFrame, CameraIntake
+from robot_vision.ros.diagnostics import Diagnostics
+from robot_vision.ros.outputs import AnnotatedOutput
+from robot_vision.ros.parameters import StageParameters
+from robot_vision.ros.spin import run
+from robot_vision.ros.stages import DetectStage, EncodeStage, TrackStage
+
+
+class PerceptionNode(Node):
+    """Publishes detections, tracks and latents of every frame it processes.
+
+    The encoder runs in a thread of its own beside the detector; both finish before the next frame is taken, so every
+    processed frame has all results.
+    """
+
+    def __init__(self) -> None:
+        super().__init__("perception_node")
+        self._parameters = StageParameters(
+            self, ("camera", "session", "detector", "tracker", "encoder"), self._on_change
+        )
+        self._diagnostics = Diagnostics(self)
+        session = self._parameters["session"]
+        self._detect = DetectStage(self, self._diagnostics, session, self._parameters["detector"])
+        self._track = TrackStage(self, self._diagnostics, self._parameters["tracker"])
+        self._encode = EncodeStage(self, self._diagnostics, session, self._parameters["encoder"])
+        self._annotated = AnnotatedOutput(self)
+        self._encoder_thread = ThreadPoolExecutor(1, "encoder")
+        self._camera = CameraIntake(self, self._parameters["camera"], self._process)
+        self._diagnostics.watch_camera(self._camera, self._parameters["camera"])
+
+    def close(self) -> None:
+        """Stop the threads and destroy the node."""
+        self._camera.stop()
+        self._encoder_thread.shutdown()
+        self.destroy_node()
+
+    def _process(self, item: CameraFrame) -> None:
+        encoding = self._encoder_thread.submit(self._encode.process, item.header, item.frame)
+        try:
+            detections = self._detect.process(item.header, item.frame)
+            tracks = self._track.process(item.header, item.frame.stamp_ns, detections, self._detect.labels)
+        finally:
+            encoding.result()
+        self._annotated.publish(item.header, item.frame, tracks, self._detect.labels)
+
+    def _on_change(self, stage: str, params: StageParams) -> None:
+        if stage == "detector":
+            self._detect.set_params(params)
+        elif stage == "tracker":
+            self._track.set_params(params)
+        elif stage == "camera":
+            self._diagnostics.watch_camera(self._camera, params)
+
+
+def main() -> int:
+    """Run the node until it is interrupted.
+
+    Returns:
+        Exit status.
+    """
+    return run(PerceptionNode)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

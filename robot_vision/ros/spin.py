@@ -1,0 +1,73 @@
+"""How every executable starts, spins and ends."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+from robot_vision.errors import RobotVisionError
+from robot_vision.runtime.card import shared_file
+
+PROFILE_VARIABLES = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE")
+TRANSPORT_VARIABLE = "FASTDDS_BUILTIN_TRANSPORTS"
+
+
+class ManagedNode(Protocol):
+    """A node that can be closed."""
+
+    def close(self) -> None:
+        """Stop threads and destroy the node."""
+
+
+def export_fastdds_profile() -> Path | None:
+    """Give images a large enough shared-memory segment, unless the user has chosen a profile or a transport.
+
+    Must run before rclpy is initialised.
+
+    Returns:
+        The profile now in force; None where the user's choice stays or the file is not installed.
+    """
+    if any(os.environ.get(name) for name in (*PROFILE_VARIABLES, TRANSPORT_VARIABLE)):
+        return None
+    profile = shared_file("config/fastdds.xml")
+    if profile is not None:
+        os.environ.update(dict.fromkeys(PROFILE_VARIABLES, str(profile)))
+    return profile
+
+
+def run(make_node: Callable[[], ManagedNode]) -> int:
+    """Initialise ROS, build a node, spin until interrupted, clean up.
+
+    Args:
+        make_node: Builds the node after initialisation.
+
+    Returns:
+        Exit status: 0 after Ctrl-C or SIGTERM, 1 if the node could not be built.
+    """
+    export_fastdds_profile()
+    import rclpy  # noqa: PLC0415 (the profile must be exported before the middleware loads)
+    from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor  # noqa: PLC0415
+
+    rclpy.init()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        node = make_node()
+    except RobotVisionError as error:
+        print(f"{Path(sys.argv[0]).name}: {error}", file=sys.stderr)
+        rclpy.try_shutdown()
+        return 1
+    executor = SingleThreadedExecutor()
+    executor.add_node(node)
+    try:
+        executor.spin()
+    except (KeyboardInterrupt, ExternalShutdownException):
+        pass
+    finally:
+        executor.shutdown()
+        node.close()
+        rclpy.try_shutdown()
+    return 0

@@ -1,0 +1,158 @@
+"""The stages as nodes run them: built from parameters, timed, published, reported in diagnostics."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rclpy.node import Node
+from std_msgs.msg import Header
+from std_srvs.srv import Trigger
+
+from robot_vision.detection.yolo import Detector
+from robot_vision.latent.encoder import Encoder
+from robot_vision.params import DetectorParams, EncoderParams, SessionParams, TrackerParams
+from robot_vision.ros.diagnostics import Diagnostics, session_facts
+from robot_vision.ros.outputs import DetectionOutput, LatentOutput, TrackOutput
+from robot_vision.ros.statistics import Durations
+from robot_vision.runtime.card import load_card
+from robot_vision.tracking.tracker import Tracker
+from robot_vision.types import Detections, Frame, Tracks
+
+
+class DetectStage:
+    """Detector and its topics."""
+
+    def __init__(self, node: Node, diagnostics: Diagnostics, session: SessionParams, params: DetectorParams) -> None:
+        """Load the model and create the publishers.
+
+        Args:
+            node: Node that owns the publishers.
+            diagnostics: Where the stage reports itself.
+            session: Execution settings.
+            params: Detector settings.
+
+        Raises:
+            ModelError: If the model or its card cannot be used.
+            ProviderError: If the execution provider cannot be had.
+        """
+        self._detector = Detector(load_card(params.model), session, params)
+        self._output = DetectionOutput(node, self._detector.class_names, params.class_id_format)
+        self._output.publish_label_info(params.confidence_threshold)
+        self._durations = Durations()
+        diagnostics.watch_stage("detector", self._durations, session_facts(self._detector.card, self._detector.session))
+
+    @property
+    def labels(self) -> Sequence[str]:
+        """What `class_id` holds for each class number."""
+        return self._output.labels
+
+    def process(self, header: Header, frame: Frame) -> Detections:
+        """Detect and publish.
+
+        Args:
+            header: Header of the image.
+            frame: The image.
+
+        Returns:
+            What was found.
+        """
+        with self._durations.measure():
+            detections = self._detector.detect(frame)
+        self._output.publish(header, detections)
+        return detections
+
+    def set_params(self, params: DetectorParams) -> None:
+        """Take over changed live settings.
+
+        Args:
+            params: New settings.
+        """
+        self._detector.set_params(params)
+        self._output.publish_label_info(params.confidence_threshold)
+
+
+class TrackStage:
+    """Tracker, its topics and `reset_tracks`."""
+
+    def __init__(self, node: Node, diagnostics: Diagnostics, params: TrackerParams) -> None:
+        """Create tracker, publishers and service.
+
+        Args:
+            node: Node that owns them.
+            diagnostics: Where the stage reports itself.
+            params: Tracker settings.
+        """
+        self._tracker = Tracker(params)
+        self._output = TrackOutput(node)
+        self._durations = Durations()
+        self._reset_wanted = False
+        self._service = node.create_service(Trigger, "reset_tracks", self._on_reset)
+        diagnostics.watch_stage("tracker", self._durations)
+
+    def process(self, header: Header, stamp_ns: int, detections: Detections, labels: Sequence[str]) -> Tracks:
+        """Track and publish.
+
+        Args:
+            header: Header of the image.
+            stamp_ns: Capture time in nanoseconds.
+            detections: What was found in the image, also when empty.
+            labels: Label of each class id.
+
+        Returns:
+            All live tracks.
+        """
+        # The tracker belongs to the thread that processes frames; the service only asks.
+        if self._reset_wanted:
+            self._reset_wanted = False
+            self._tracker.reset()
+        with self._durations.measure():
+            tracks = self._tracker.update(detections, stamp_ns)
+        self._output.publish(header, tracks, labels)
+        return tracks
+
+    def set_params(self, params: TrackerParams) -> None:
+        """Take over changed live settings.
+
+        Args:
+            params: New settings.
+        """
+        self._tracker.params = params
+
+    def _on_reset(self, _request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        self._reset_wanted = True
+        response.success = True
+        response.message = "tracks end before the next frame; ids are not used again"
+        return response
+
+
+class EncodeStage:
+    """Encoder and its topic."""
+
+    def __init__(self, node: Node, diagnostics: Diagnostics, session: SessionParams, params: EncoderParams) -> None:
+        """Load the model and create the publisher.
+
+        Args:
+            node: Node that owns the publisher.
+            diagnostics: Where the stage reports itself.
+            session: Execution settings.
+            params: Encoder settings.
+
+        Raises:
+            ModelError: If the model or its card cannot be used.
+            ProviderError: If the execution provider cannot be had.
+        """
+        self._encoder = Encoder(load_card(params.model), session, params)
+        self._output = LatentOutput(node)
+        self._durations = Durations()
+        diagnostics.watch_stage("encoder", self._durations, session_facts(self._encoder.card, self._encoder.session))
+
+    def process(self, header: Header, frame: Frame) -> None:
+        """Encode and publish.
+
+        Args:
+            header: Header of the image.
+            frame: The image.
+        """
+        with self._durations.measure():
+            latent = self._encoder.encode(frame)
+        self._output.publish(header, latent)

@@ -1,0 +1,52 @@
+"""The tracker alone: detections in, tracks out."""
+
+from __future__ import annotations
+
+import sys
+
+from rclpy.node import Node
+from vision_msgs.msg import Detection2DArray
+
+from robot_vision.params import StageParams
+from robot_vision.ros.convert import detections_from_message, stamp_ns
+from robot_vision.ros.diagnostics import Diagnostics
+from robot_vision.ros.parameters import StageParameters
+from robot_vision.ros.qos import RESULT_QOS
+from robot_vision.ros.spin import run
+from robot_vision.ros.stages import TrackStage
+
+
+class TrackerNode(Node):
+    """Publishes the tracks after every detection message, also after an empty one."""
+
+    def __init__(self) -> None:
+        super().__init__("tracker_node")
+        self._parameters = StageParameters(self, ("tracker",), self._on_change)
+        self._diagnostics = Diagnostics(self)
+        self._track = TrackStage(self, self._diagnostics, self._parameters["tracker"])
+        self._class_ids: dict[str, int] = {}
+        self._subscription = self.create_subscription(Detection2DArray, "detections", self._on_detections, RESULT_QOS)
+
+    def close(self) -> None:
+        """Destroy the node."""
+        self.destroy_node()
+
+    def _on_detections(self, message: Detection2DArray) -> None:
+        detections = detections_from_message(message, self._class_ids)
+        self._track.process(message.header, stamp_ns(message.header), detections, tuple(self._class_ids))
+
+    def _on_change(self, _stage: str, params: StageParams) -> None:
+        self._track.set_params(params)
+
+
+def main() -> int:
+    """Run the node until it is interrupted.
+
+    Returns:
+        Exit status.
+    """
+    return run(TrackerNode)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
