@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-import mujoco
+from robot_vision.sim.engine import mujoco
 import numpy as np
 
 from robot_vision.sim.meshes import Mesh

@@ -1,9 +1,9 @@
-"""Camera paths: where the eye is and where it looks, as smooth functions of time."""
+"""Cameras of the simulated world: how each kind moves, and the pinhole model they share."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
@@ -11,127 +11,177 @@ from robot_vision.errors import InvalidValueError
 from robot_vision.types import Float64Array
 
 CAMERA_KINDS = ("fixed", "handheld", "uav")
+FOVY_DEG = 50.0
+FRAME_ID = "camera_optical_frame"
+
+
+@dataclass(frozen=True)
+class Intrinsics:
+    """Pinhole model without distortion.
+
+    `cx` and `cy` follow the convention of `sensor_msgs/CameraInfo`, where whole numbers are pixel centres; box edges
+    count from the image's corner, so a projected point is 0.5 larger in box coordinates.
+
+    Attributes:
+        width: Pixels.
+        height: Pixels.
+        fx: Pixels.
+        fy: Pixels.
+        cx: Pixels.
+        cy: Pixels.
+    """
+
+    width: int
+    height: int
+    fx: float
+    fy: float
+    cx: float
+    cy: float
+
+    @classmethod
+    def from_fovy(cls, size_wh: tuple[int, int], fovy_deg: float) -> Intrinsics:
+        """Square pixels, optical axis through the middle of the image."""
+        width, height = size_wh
+        focal = height / 2 / float(np.tan(np.deg2rad(fovy_deg) / 2))
+        return cls(width, height, focal, focal, (width - 1) / 2, (height - 1) / 2)
+
+    def project(self, points: Float64Array) -> Float64Array:
+        """Points (N, 3) in the optical frame (metres, z > 0) to (N, 2) box coordinates in pixels."""
+        scale = np.array([self.fx, self.fy])
+        return np.asarray(points[:, :2] / points[:, 2:] * scale + np.array([self.cx + 0.5, self.cy + 0.5]))
 
 
 @dataclass(frozen=True, eq=False)
 class CameraPose:
-    """Pose of the camera in the world.
+    """Pose of the optical frame (x right, y down, z forward) in the world.
 
     Attributes:
-        position_xyz: (3,) float64, metres.
-        rotation: (3, 3) float64, columns are the optical axes x right, y down, z forward in world coordinates.
+        position: (3,) float64, metres.
+        rotation: (3, 3) float64; its columns are the optical axes in world coordinates.
     """
 
-    position_xyz: Float64Array
+    position: Float64Array
     rotation: Float64Array
 
 
-CameraPath = Callable[[float], CameraPose]
+class CameraPath(Protocol):
+    """A camera's motion over time."""
+
+    def pose(self, time_s: float) -> CameraPose:
+        """Pose at a time in seconds since the start."""
 
 
-def make_path(kind: str, rng: np.random.Generator) -> CameraPath:
-    """A random camera path of one kind.
+def look_at(position: Float64Array, target: Float64Array, roll: float = 0.0) -> CameraPose:
+    """Camera at a position that looks at a target, rolled about its axis (radians, clockwise in the image)."""
+    forward = (target - position) / np.linalg.norm(target - position)
+    right = np.cross(forward, [0.0, 0.0, 1.0])
+    right /= np.linalg.norm(right)
+    down = np.cross(forward, right)
+    cos, sin = np.cos(roll), np.sin(roll)
+    return CameraPose(position, np.stack([cos * right - sin * down, sin * right + cos * down, forward], axis=1))
+
+
+class BandNoise:
+    """Smooth random signal: a sum of sines with frequencies in a band.
 
     Args:
-        kind: `fixed`; `handheld`, which drifts and shakes; or `uav`, which flies curves above and banks into them.
-        rng: Decides viewpoint and motion.
+        rng: Draws frequencies and phases.
+        channels: Length of the signal's value.
+        band_hz: Lowest and highest frequency.
+        rms: Root mean square of each channel.
+    """
+
+    def __init__(
+        self, rng: np.random.Generator, channels: int, band_hz: tuple[float, float], rms: float | Float64Array
+    ) -> None:
+        terms = 5
+        self._omega = 2 * np.pi * np.exp(rng.uniform(*np.log(band_hz), (terms, channels)))
+        self._phase = rng.uniform(0, 2 * np.pi, (terms, channels))
+        self._gain = np.asarray(rms) * np.sqrt(2 / terms)
+
+    def __call__(self, time_s: float) -> Float64Array:
+        """Value (channels,) at a time in seconds."""
+        return np.asarray(self._gain * np.sin(self._omega * time_s + self._phase).sum(axis=0))
+
+
+class _Fixed:
+    def __init__(self, rng: np.random.Generator) -> None:
+        azimuth, elevation = rng.uniform(0, 2 * np.pi), np.deg2rad(rng.uniform(14, 50))
+        self.target = np.append(rng.uniform(-0.2, 0.2, 2), rng.uniform(0.0, 0.15))
+        self.azimuth, self.elevation = float(azimuth), float(elevation)
+        self.distance = float(rng.uniform(1.9, 2.9))
+
+    def pose(self, time_s: float) -> CameraPose:  # noqa: ARG002
+        return look_at(self.place(self.azimuth, self.elevation, self.distance), self.target)
+
+    def place(self, azimuth: float, elevation: float, distance: float) -> Float64Array:
+        flat = np.cos(elevation)
+        return distance * np.array([np.cos(azimuth) * flat, np.sin(azimuth) * flat, np.sin(elevation)]) + [0, 0, 0.1]
+
+
+class _Handheld:
+    def __init__(self, rng: np.random.Generator) -> None:
+        self._base = _Fixed(rng)
+        self._stroll = BandNoise(rng, 3, (0.03, 0.15), np.array([0.18, 0.05, 0.12]))
+        self._shift = BandNoise(rng, 3, (0.5, 4.0), 0.008)
+        self._turn = BandNoise(rng, 3, (0.5, 6.0), np.deg2rad([0.55, 0.55, 0.7]))
+
+    def pose(self, time_s: float) -> CameraPose:
+        base = self._base
+        azimuth, elevation, distance = np.array([base.azimuth, base.elevation, base.distance]) + self._stroll(time_s)
+        position = base.place(float(azimuth), max(float(elevation), 0.15), min(float(distance), 2.95))
+        pose = look_at(position + self._shift(time_s), base.target)
+        return CameraPose(pose.position, pose.rotation @ _small_rotation(self._turn(time_s)))
+
+
+class _Uav:
+    def __init__(self, rng: np.random.Generator) -> None:
+        self._height = float(rng.uniform(1.9, 3.0))
+        self._radius = self._height * float(np.tan(np.deg2rad(rng.uniform(12, 44))))
+        self._phase = float(rng.uniform(0, 2 * np.pi))
+        self._rate = float(rng.uniform(0.12, 0.3) * rng.choice([-1, 1]))
+        self._wander = BandNoise(rng, 3, (0.04, 0.2), np.array([0.16, 0.16, 0.1]))
+        self._aim = BandNoise(rng, 2, (0.05, 0.25), 0.13)
+        self._turn = BandNoise(rng, 3, (0.3, 2.5), np.deg2rad(0.35))
+
+    def _position(self, time_s: float) -> Float64Array:
+        angle = self._phase + self._rate * time_s
+        circle = np.array([self._radius * np.cos(angle), self._radius * np.sin(angle), self._height])
+        return circle + self._wander(time_s)
+
+    def pose(self, time_s: float) -> CameraPose:
+        step = 0.05
+        here = self._position(time_s)
+        ahead, behind = self._position(time_s + step), self._position(time_s - step)
+        acceleration = (ahead - 2 * here + behind) / step**2
+        pose = look_at(here, np.append(self._aim(time_s), 0.0))
+        bank = np.arctan2(acceleration @ pose.rotation[:, 0], 9.81) * 2.0
+        pose = look_at(here, np.append(self._aim(time_s), 0.0), float(bank))
+        return CameraPose(here, pose.rotation @ _small_rotation(self._turn(time_s)))
+
+
+def _small_rotation(angles: Float64Array) -> Float64Array:
+    cos, sin = np.cos(angles), np.sin(angles)
+    about_x = np.array([[1, 0, 0], [0, cos[0], -sin[0]], [0, sin[0], cos[0]]])
+    about_y = np.array([[cos[1], 0, sin[1]], [0, 1, 0], [-sin[1], 0, cos[1]]])
+    about_z = np.array([[cos[2], -sin[2], 0], [sin[2], cos[2], 0], [0, 0, 1]])
+    return np.asarray(about_z @ about_y @ about_x)
+
+
+def camera_path(kind: str, rng: np.random.Generator) -> CameraPath:
+    """The motion of one camera.
+
+    Args:
+        kind: `fixed`, `handheld` (a standing person's drift and shake) or `uav` (circles above, yaws and banks).
+        rng: Decides place, distance and motion.
 
     Returns:
-        The pose by time in seconds.
+        The path.
 
     Raises:
         InvalidValueError: If the kind is unknown.
     """
-    if kind == "fixed":
-        return _ground_path(rng, drift_m=0.0, shake_rad=0.0)
-    if kind == "handheld":
-        return _ground_path(rng, drift_m=float(rng.uniform(0.06, 0.18)), shake_rad=float(rng.uniform(0.004, 0.014)))
-    if kind == "uav":
-        return _uav_path(rng)
-    raise InvalidValueError(f"camera kind {kind!r} is unknown; use one of {', '.join(CAMERA_KINDS)}")
-
-
-def _ground_path(rng: np.random.Generator, drift_m: float, shake_rad: float) -> CameraPath:
-    azimuth, elevation = rng.uniform(0, 2 * np.pi), rng.uniform(0.28, 0.8)
-    distance = rng.uniform(1.9, 2.9)
-    direction = np.array([np.cos(azimuth) * np.cos(elevation), np.sin(azimuth) * np.cos(elevation), np.sin(elevation)])
-    target = np.array([*rng.uniform(-0.2, 0.2, 2), 0.05])
-    drift = _Wander(rng, size=3, low_hz=0.08, high_hz=0.35, amplitude=drift_m)
-    shake = _Wander(rng, size=3, low_hz=0.8, high_hz=3.5, amplitude=shake_rad)
-
-    def pose(time_s: float) -> CameraPose:
-        position = direction * distance + drift(time_s)
-        return CameraPose(position, look_at(position, target) @ small_rotation(shake(time_s)))
-
-    return pose
-
-
-def _uav_path(rng: np.random.Generator) -> CameraPath:
-    height, tilt = rng.uniform(1.9, 3.0), rng.uniform(0.15, 0.65)
-    radius_xy, turn = rng.uniform(0.25, 0.9, 2), rng.uniform(0.25, 0.6) * rng.choice([-1.0, 1.0])
-    phase, heading = rng.uniform(0, 2 * np.pi, 2)
-    yaw = _Wander(rng, size=1, low_hz=0.03, high_hz=0.12, amplitude=0.7)
-    sway = _Wander(rng, size=3, low_hz=0.1, high_hz=0.5, amplitude=0.08)
-    tremble = _Wander(rng, size=3, low_hz=1.5, high_hz=5.0, amplitude=0.004)
-
-    def pose(time_s: float) -> CameraPose:
-        angle = phase + turn * time_s
-        circle = np.array([radius_xy[0] * np.cos(angle), radius_xy[1] * np.sin(angle)])
-        facing = heading + float(yaw(time_s)[0])
-        forward = np.array([np.cos(facing), np.sin(facing)])
-        behind = -np.tan(tilt) * height * forward
-        position = np.array([*(circle + behind), height]) + sway(time_s)
-        aim = position + np.array([*(np.sin(tilt) * forward), -np.cos(tilt)])
-        # A multirotor leans towards its acceleration: a = turn^2 r, lean = a / g.
-        bank = 6.0 * turn**2 * float(circle @ np.array([-forward[1], forward[0]])) / 9.81
-        up_hint = np.array([*forward, 0.3])
-        return CameraPose(position, look_at(position, aim, up_hint) @ small_rotation(tremble(time_s) + [0, 0, bank]))
-
-    return pose
-
-
-class _Wander:
-    """Band-limited noise: a sum of sines with random phases."""
-
-    def __init__(self, rng: np.random.Generator, size: int, low_hz: float, high_hz: float, amplitude: float) -> None:
-        waves = 4
-        self._omega = 2 * np.pi * rng.uniform(low_hz, high_hz, (waves, size))
-        self._phase = rng.uniform(0, 2 * np.pi, (waves, size))
-        self._gain = amplitude * rng.dirichlet(np.ones(waves), size).T
-
-    def __call__(self, time_s: float) -> Float64Array:
-        return np.asarray((self._gain * np.sin(self._omega * time_s + self._phase)).sum(axis=0))
-
-
-def look_at(position_xyz: Float64Array, target_xyz: Float64Array, up_xyz: Float64Array | None = None) -> Float64Array:
-    """Rotation of a camera that looks at a point.
-
-    Args:
-        position_xyz: (3,) camera position in metres.
-        target_xyz: (3,) point in the image centre.
-        up_xyz: (3,) direction that should point up in the image; None takes the world's z axis.
-
-    Returns:
-        (3, 3) columns are the optical axes x right, y down, z forward.
-    """
-    forward = target_xyz - position_xyz
-    forward = forward / np.linalg.norm(forward)
-    right = np.cross(forward, np.array([0.0, 0.0, 1.0]) if up_xyz is None else up_xyz)
-    right = right / np.linalg.norm(right)
-    return np.stack([right, np.cross(forward, right), forward], axis=1)
-
-
-def small_rotation(angles_rad: Float64Array) -> Float64Array:
-    """Rotation about x, then y, then z.
-
-    Args:
-        angles_rad: (3,) angles in radians.
-
-    Returns:
-        (3, 3) rotation matrix.
-    """
-    (sx, sy, sz), (cx, cy, cz) = np.sin(angles_rad), np.cos(angles_rad)
-    about_x = np.array([[1, 0, 0], [0, cx, -sx], [0, sx, cx]])
-    about_y = np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]])
-    about_z = np.array([[cz, -sz, 0], [sz, cz, 0], [0, 0, 1]])
-    return np.asarray(about_x @ about_y @ about_z)
+    paths: dict[str, type[_Fixed] | type[_Handheld] | type[_Uav]] = {"fixed": _Fixed, "handheld": _Handheld, "uav": _Uav}
+    if kind not in paths:
+        raise InvalidValueError(f"camera {kind!r} is unknown; use one of {', '.join(CAMERA_KINDS)}")
+    return paths[kind](rng)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import mujoco
+from robot_vision.sim.engine import mujoco
 import numpy as np
 
 from robot_vision.sim import meshes, textures
@@ -65,7 +65,7 @@ def _box(book: AssetBook, body: Any, rng: np.random.Generator) -> _Shape:
     face = (textures.cardboard, textures.crate, textures.painted_panel, textures.painted_panel)[rng.integers(4)](rng)
     mesh = meshes.chamfered_box(half, 0.004 + 0.05 * edge)
     book.show(body, book.mesh(mesh), book.material(face, _MATT))
-    book.solid(body, _BOX, list(half), 0.5, friction=[0.35, 0.003, 0.0005])
+    book.solid(body, _BOX, list(half), 0.5, priority=1, friction=[0.35, 0.003, 0.0005])
     return _Shape(float(np.hypot(half[0], half[1])), half[2], mesh.hulls)
 
 
@@ -74,7 +74,7 @@ def _ball(book: AssetBook, body: Any, rng: np.random.Generator) -> _Shape:
     mesh = meshes.lathe([meshes.arc((0, 0), radius, -np.pi / 2, np.pi / 2, 15)])
     skin = textures.ball_skin(rng, textures.pick_colour(rng))
     book.show(body, book.mesh(mesh), book.material(skin, _GLOSS if rng.random() < 0.6 else _MATT))
-    book.solid(body, _SPHERE, [radius], 0.25, friction=[0.6, 0.003, 0.0004], condim=6)
+    book.solid(body, _SPHERE, [radius], 0.25, priority=1, friction=[0.6, 0.003, 0.0004], condim=6)
     return _Shape(radius, radius, mesh.hulls)
 
 
@@ -101,7 +101,7 @@ def _can(book: AssetBook, body: Any, rng: np.random.Generator) -> _Shape:
     low, high = int(256 * (first + 0.10 * (last - first))), int(256 * (last - 0.12 * (last - first)))
     image[low:high] = textures.label(rng, high - low, 256, ground, ink)
     book.show(body, book.mesh(mesh), book.material(image, _METAL))
-    book.solid(body, _CYLINDER, [radius, half], 0.3, friction=[0.25, 0.002, 0.0003])
+    book.solid(body, _CYLINDER, [radius, half], 0.3, priority=1, friction=[0.25, 0.002, 0.0003])
     return _Shape(radius, half, mesh.hulls)
 
 
@@ -119,7 +119,7 @@ def _cone(book: AssetBook, body: Any, rng: np.random.Generator) -> _Shape:
     base = meshes.chamfered_box(half, plate / 5)
     base_paint = paint if rng.random() < 0.6 else (0.12, 0.12, 0.13)
     book.show(body, book.mesh(base), book.material(base_paint, _SATIN), pos=[0, 0, plate / 2])
-    book.solid(body, _BOX, list(half), 0.5, pos=[0, 0, plate / 2], friction=[0.3, 0.003, 0.0005])
+    book.solid(body, _BOX, list(half), 0.5, pos=[0, 0, plate / 2], priority=1, friction=[0.3, 0.003, 0.0005])
     for share in (0.15, 0.4, 0.7):
         size = (1 - share) * bottom
         book.solid(body, _CYLINDER, [size, 0.14 * height], 0.04, pos=[0, 0, plate + share * height])
@@ -152,7 +152,7 @@ def _mug(book: AssetBook, body: Any, rng: np.random.Generator) -> _Shape:
     book.show(body, book.mesh(mesh), book.material(image, _GLOSS))
     grip = meshes.handle(0.97 * radius, 1.15 * half, 0.62 * radius, 0.13 * radius)
     book.show(body, book.mesh(grip), book.material(glaze, _GLOSS))
-    book.solid(body, _CYLINDER, [radius, half], 0.3, friction=[0.25, 0.002, 0.0003])
+    book.solid(body, _CYLINDER, [radius, half], 0.3, priority=1, friction=[0.25, 0.002, 0.0003])
     book.solid(body, _BOX, [0.3 * radius, 0.1 * radius, 0.5 * half], 0.02, pos=[1.25 * radius, 0, 0])
     return _Shape(1.6 * radius, half, mesh.hulls + grip.hulls)
 
@@ -186,7 +186,7 @@ def _bottle(book: AssetBook, body: Any, rng: np.random.Generator) -> _Shape:
     if rng.random() < 0.85:
         image[low:high] = textures.label(rng, high - low, 256, paper, textures.contrasting(rng, paper))
     book.show(body, book.mesh(mesh), book.material(image, _GLOSS))
-    book.solid(body, _CYLINDER, [radius, shoulder / 2], 0.45, pos=[0, 0, shoulder / 2], friction=[0.22, 0.002, 0.0003])
+    book.solid(body, _CYLINDER, [radius, shoulder / 2], 0.45, pos=[0, 0, shoulder / 2], priority=1, friction=[0.22, 0.002, 0.0003])
     book.solid(body, _CYLINDER, [cap, 0.2 * height], 0.03, pos=[0, 0, 0.8 * height])
     return _Shape(radius, 0.0, mesh.hulls)
 

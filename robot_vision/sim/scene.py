@@ -106,7 +106,7 @@ def _options(spec: Any, config: SceneConfig, size_wh: tuple[int, int]) -> None:
     visual.quality.shadowsize = config.shadow_size
     visual.quality.offsamples = config.samples
     visual.map.znear, visual.map.zfar = 0.02, 25.0
-    visual.map.shadowclip, visual.map.shadowscale = 1.0, 0.9
+    visual.map.shadowclip, visual.map.shadowscale = 1.4, 0.9
     visual.map.fogstart, visual.map.fogend = 3.0, 9.0
     visual.map.haze = 0.35
     spec.stat.extent = 2.5

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import mujoco
+from robot_vision.sim.engine import mujoco
 import numpy as np
 
 from robot_vision.sim import meshes, textures
@@ -154,7 +154,7 @@ def _light(book: AssetBook, rng: np.random.Generator, outdoors: bool) -> None:
     tint = np.array([1.0, 1.0 - 0.05 * abs(warmth), 1.0 - 0.16 * warmth if warmth > 0 else 1.0])
     tint[0] = 1.0 + 0.1 * min(warmth, 0.0)
     azimuth = float(rng.uniform(0, 2 * np.pi))
-    bright = float(rng.uniform(0.55, 0.85))
+    bright = float(rng.uniform(0.6, 0.9))
     if outdoors:
         elevation = float(rng.uniform(0.6, 1.25))
         direction = [-np.cos(azimuth) * np.cos(elevation), -np.sin(azimuth) * np.cos(elevation), -np.sin(elevation)]
@@ -174,7 +174,7 @@ def _light(book: AssetBook, rng: np.random.Generator, outdoors: bool) -> None:
         type=mujoco.mjtLightType.mjLIGHT_DIRECTIONAL, dir=[-np.cos(turn), -np.sin(turn), -1.0], pos=[0, 0, 4],
         diffuse=[float(rng.uniform(0.1, 0.28))] * 3, specular=[0.1] * 3, castshadow=False,
     )  # fmt: skip
-    visual.headlight.ambient = [float(rng.uniform(0.24, 0.38))] * 3
+    visual.headlight.ambient = [float(rng.uniform(0.28, 0.42))] * 3
     visual.headlight.diffuse = [float(rng.uniform(0.05, 0.16))] * 3
     visual.headlight.specular = [0.0, 0.0, 0.0]
 

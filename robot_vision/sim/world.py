@@ -1,4 +1,4 @@
-"""The simulated camera world: physics, camera and labels of one scene over time."""
+"""The simulated camera world: physics, camera and renderer behind one iterator of frames with ground truth."""
 
 from __future__ import annotations
 
@@ -9,101 +9,94 @@ from typing import Any
 
 import numpy as np
 
-from robot_vision.errors import InvalidValueError
-from robot_vision.sim.cameras import CAMERA_KINDS, CameraPose, make_path
-from robot_vision.sim.classes import BALL
-from robot_vision.sim.ground_truth import GroundTruth, hard_to_see, silhouette_pixels, visible_box
-from robot_vision.sim.rendering import import_mujoco
-from robot_vision.types import Float64Array, Int64Array, UInt8Array
+from robot_vision.errors import InvalidValueError, MissingDependencyError
+from robot_vision.sim.cameras import CAMERA_KINDS, FOVY_DEG, CameraPose, Intrinsics, camera_path
+from robot_vision.sim.engine import mujoco
+from robot_vision.sim.ground_truth import GroundTruth, GroundTruthReader
+from robot_vision.sim.motion import Director
+from robot_vision.sim.scene import Scene, SceneConfig, build_scene
+from robot_vision.types import UInt8Array
 
-mujoco = import_mujoco()
-
-from robot_vision.sim.scene import ObjectBody, SceneConfig, build_scene  # noqa: E402 (needs the renderer chosen)
-
-START_STAMP_NS = 1_750_000_000_000_000_000
-SETTLE_S = 0.4
-MAX_GEOMS = 2000
+START_NS = 1_767_258_000_000_000_000
+_CONTROL_S = 0.02
+_OPTICAL_TO_MUJOCO = np.diag([1.0, -1.0, -1.0])
 
 
 @dataclass(frozen=True)
 class WorldConfig:
-    """One recording.
+    """One run of the world.
 
     Attributes:
-        seed: Decides everything that the other fields leave open.
-        camera: One of `CAMERA_KINDS`.
+        seed: Decides everything that is left open; the same seed gives the same pixels on the same machine.
         size_wh: Image width and height in pixels.
-        rate_hz: Frames per second.
-        fovy_deg: Vertical field of view in degrees.
+        camera: `fixed`, `handheld` or `uav`.
+        rate_hz: Frames per simulated second.
         scene: What the scene holds.
 
     Raises:
-        InvalidValueError: If a value is out of range.
+        InvalidValueError: If a number is out of range or the camera is unknown.
     """
 
-    seed: int = 0
+    seed: int
+    size_wh: tuple[int, int] = (320, 240)
     camera: str = "fixed"
-    size_wh: tuple[int, int] = (640, 480)
     rate_hz: float = 20.0
-    fovy_deg: float = 50.0
     scene: SceneConfig = field(default_factory=SceneConfig)
 
     def __post_init__(self) -> None:
+        if self.seed < 0:
+            raise InvalidValueError(f"WorldConfig.seed: expected 0 or more, got {self.seed}")
+        if not all(16 <= side <= 4096 for side in self.size_wh):
+            raise InvalidValueError(f"WorldConfig.size_wh: expected sides of 16 to 4096 pixels, got {self.size_wh}")
         if self.camera not in CAMERA_KINDS:
-            raise InvalidValueError(f"camera: {self.camera!r} is unknown; use one of {', '.join(CAMERA_KINDS)}")
-        if not (16 <= min(self.size_wh) and max(self.size_wh) <= 4096):
-            raise InvalidValueError(f"size_wh: sides must be within [16, 4096] pixels, got {self.size_wh}")
-        if not (0.1 <= self.rate_hz <= 1000 and 5 <= self.fovy_deg <= 150):
-            raise InvalidValueError(
-                f"rate_hz must be within [0.1, 1000] and fovy_deg within [5, 150], got {self.rate_hz}, {self.fovy_deg}"
-            )
+            raise InvalidValueError(f"WorldConfig.camera: {self.camera!r} is unknown; use one of {CAMERA_KINDS}")
+        if not 0.1 <= self.rate_hz <= 50:
+            raise InvalidValueError(f"WorldConfig.rate_hz: expected 0.1 to 50, got {self.rate_hz}")
 
 
 @dataclass(frozen=True, eq=False)
 class SimFrame:
-    """One rendered frame with its truth.
+    """One rendered frame.
 
     Attributes:
         rgb: (H, W, 3) uint8.
-        stamp_ns: Capture time in nanoseconds.
-        truth: Labels of the visible objects.
+        stamp_ns: Simulated capture time in integer nanoseconds since the epoch.
+        truth: Ground truth of every visible object.
         camera: Pose of the camera's optical frame in the world.
-        intrinsics: (3, 3) float64 camera matrix.
+        intrinsics: The camera's pinhole model.
     """
 
     rgb: UInt8Array
     stamp_ns: int
     truth: GroundTruth
     camera: CameraPose
-    intrinsics: Float64Array
+    intrinsics: Intrinsics
 
 
 class World:
-    """Runs one scene; a context manager that frees the renderer at the end.
+    """A scene in motion in front of a camera; close it, or use it in a `with` block.
 
-    The same configuration gives the same pixels and labels on the same machine.
+    Args:
+        config: What to simulate.
+
+    Raises:
+        MissingDependencyError: If the renderer cannot start.
     """
 
     def __init__(self, config: WorldConfig) -> None:
-        """Build the scene.
-
-        Args:
-            config: The recording.
-
-        Raises:
-            MissingDependencyError: If MuJoCo or its renderer is missing.
-        """
-        rng = np.random.default_rng(config.seed)
         self.config = config
-        self.scene = build_scene(config.scene, rng, config.size_wh, config.fovy_deg)
-        self.intrinsics = _intrinsics(config.size_wh, config.fovy_deg)
-        self._path = make_path(config.camera, rng)
-        self._rng = rng
-        self._model = self.scene.model
-        self._data = mujoco.MjData(self._model)
-        self._renderer = mujoco.Renderer(self._model, config.size_wh[1], config.size_wh[0], max_geom=MAX_GEOMS)
-        self._object_of_geom = self._objects_by_geom()
-        self._next_kick_s = {body.object_id: float(rng.uniform(0, 2.0)) for body in self.scene.objects}
+        scene_rng, motion_rng, camera_rng = (
+            np.random.default_rng(child) for child in np.random.SeedSequence(config.seed).spawn(3)
+        )
+        self.scene: Scene = build_scene(config.scene, scene_rng, config.size_wh, FOVY_DEG)
+        self.intrinsics = Intrinsics.from_fovy(config.size_wh, FOVY_DEG)
+        self.data: Any = mujoco.MjData(self.scene.model)
+        self._director = Director(self.scene, motion_rng)
+        self._path = camera_path(config.camera, camera_rng)
+        self._reader = GroundTruthReader(self.scene, self.intrinsics)
+        self._renderer = _open_renderer(self.scene.model, config.size_wh)
+        self._eye = int(self.scene.model.body_mocapid[self.scene.model.body("eye").id])
+        self._steps = 0
 
     def __enter__(self) -> World:
         return self
@@ -114,120 +107,59 @@ class World:
         self.close()
 
     def close(self) -> None:
-        """Free the renderer."""
+        """Release the renderer."""
         self._renderer.close()
 
-    def frames(self, count: int) -> Iterator[SimFrame]:
-        """Run the world.
+    def advance(self, duration_s: float) -> None:
+        """Let simulated time pass without rendering."""
+        timestep = self.config.scene.timestep_s
+        every = max(1, round(_CONTROL_S / timestep))
+        for _ in range(round(duration_s / timestep)):
+            if self._steps % every == 0:
+                self._director.control(self.data)
+            mujoco.mj_step(self.scene.model, self.data)
+            self._steps += 1
+
+    def render(self) -> SimFrame:
+        """The frame at the present simulated time."""
+        time_s = self._steps * self.config.scene.timestep_s
+        camera = self._path.pose(time_s)
+        self.data.mocap_pos[self._eye] = camera.position
+        quaternion = np.zeros(4)
+        mujoco.mju_mat2Quat(quaternion, (camera.rotation @ _OPTICAL_TO_MUJOCO).ravel())
+        self.data.mocap_quat[self._eye] = quaternion
+        mujoco.mj_kinematics(self.scene.model, self.data)
+        mujoco.mj_camlight(self.scene.model, self.data)
+        self._renderer.update_scene(self.data, camera="eye")
+        rgb = np.array(self._renderer.render())
+        self._renderer.enable_segmentation_rendering()
+        segmentation = self._renderer.render()
+        self._renderer.disable_segmentation_rendering()
+        truth = self._reader.read(segmentation, self.data, camera)
+        return SimFrame(rgb, START_NS + round(time_s * 1e9), truth, camera, self.intrinsics)
+
+    def frames(self, count: int, warm_up_s: float = 0.4) -> Iterator[SimFrame]:
+        """Frames at the configured rate.
 
         Args:
-            count: Number of frames.
+            count: How many.
+            warm_up_s: Simulated seconds before the first, in which objects settle and start.
 
         Yields:
-            Frames at the configured rate.
+            Frames by rising stamp; stamps are whole physics steps.
         """
-        self._run_until(SETTLE_S, moving=False)
+        first = self._steps * self.config.scene.timestep_s + warm_up_s
         for number in range(count):
-            time_s = number / self.config.rate_hz
-            self._run_until(SETTLE_S + time_s, moving=True)
-            yield self._render(time_s)
-
-    def _run_until(self, time_s: float, moving: bool) -> None:
-        while self._data.time < time_s - 1e-9:
-            if moving:
-                self._drive(self._data.time)
-            mujoco.mj_step(self._model, self._data)
-
-    def _drive(self, time_s: float) -> None:
-        for body in self.scene.objects:
-            if self._next_kick_s[body.object_id] > time_s - SETTLE_S:
-                continue
-            pause_s = self._rng.uniform(1.0, 2.5) if body.wheels or body.class_id == BALL else self._rng.uniform(1.5, 5.0)
-            self._next_kick_s[body.object_id] = time_s - SETTLE_S + float(pause_s)
-            if body.wheels:
-                self._steer(body)
-            else:
-                self._kick(body)
-
-    def _steer(self, body: ObjectBody) -> None:
-        speed, turn = self._rng.uniform(2.0, 8.0), self._rng.uniform(-3.5, 3.5)
-        for name, value in zip(body.wheels, (speed - turn, speed + turn), strict=True):
-            self._data.actuator(name).ctrl = value
-
-    def _kick(self, body: ObjectBody) -> None:
-        joint = self._model.body(body.body).jntadr[0]
-        start = self._model.jnt_dofadr[joint]
-        place = self._data.body(body.body).xpos[:2]
-        # Towards the middle on the whole, so that objects stay in view.
-        heading = np.arctan2(-place[1], -place[0]) + self._rng.normal(0, 0.8)
-        speed = self._rng.uniform(0.4, 1.1) if body.class_id == BALL else self._rng.uniform(0.5, 1.2)
-        self._data.qvel[start : start + 2] += speed * np.array([np.cos(heading), np.sin(heading)])
-        if body.class_id != BALL:
-            self._data.qvel[start + 5] += self._rng.uniform(-2.0, 2.0)
-
-    def _render(self, time_s: float) -> SimFrame:
-        pose = self._path(time_s)
-        eye = pose.rotation * np.array([1.0, -1.0, -1.0])
-        self._data.mocap_pos[0] = pose.position_xyz
-        mujoco.mju_mat2Quat(self._data.mocap_quat[0], eye.ravel())
-        mujoco.mj_forward(self._model, self._data)
-        self._renderer.update_scene(self._data, camera="eye")
-        rgb = self._renderer.render().copy()
-        self._renderer.enable_segmentation_rendering()
-        self._renderer.update_scene(self._data, camera="eye")
-        geoms = self._renderer.render()[..., 0]
-        self._renderer.disable_segmentation_rendering()
-        stamp_ns = START_STAMP_NS + round(time_s * 1e9)
-        object_ids = self._object_of_geom[np.clip(geoms, -1, self._model.ngeom - 1)]
-        return SimFrame(rgb, stamp_ns, self._label(object_ids, pose), pose, self.intrinsics)
-
-    def _label(self, object_ids: Int64Array, pose: CameraPose) -> GroundTruth:
-        rows: list[tuple[Any, ...]] = []
-        for body in self.scene.objects:
-            mask = object_ids == body.object_id
-            box = visible_box(mask)
-            if box is None:
-                continue
-            state = self._data.body(body.body)
-            rotation = pose.rotation.T @ state.xmat.reshape(3, 3)
-            position = pose.rotation.T @ (state.xpos - pose.position_xyz)
-            hulls = tuple(points @ rotation.T + position for points in body.hulls)
-            inside, total = silhouette_pixels(hulls, self.intrinsics, self.config.size_wh)
-            visible = int(mask.sum())
-            occlusion = float(np.clip(1 - visible / max(inside, 1.0), 0, 1))
-            truncation = float(np.clip(1 - inside / max(total, 1.0), 0, 1))
-            ignored = hard_to_see(box, visible, occlusion, truncation, self.config.size_wh)
-            quaternion = np.zeros(4)
-            mujoco.mju_mat2Quat(quaternion, rotation.ravel())
-            rows.append(
-                (box, body.class_id, body.object_id, visible, occlusion, truncation, ignored, position, quaternion)
-            )
-        return _ground_truth(rows)
-
-    def _objects_by_geom(self) -> Int64Array:
-        roots = {self._model.body(body.body).id: body.object_id for body in self.scene.objects}
-        # One row more than there are geoms: index -1, the background, finds 0.
-        table = np.zeros(self._model.ngeom + 1, np.int64)
-        for geom in range(self._model.ngeom):
-            table[geom] = roots.get(int(self._model.body_rootid[self._model.geom_bodyid[geom]]), 0)
-        return table
+            due = first + number / self.config.rate_hz
+            self.advance(due - self._steps * self.config.scene.timestep_s)
+            yield self.render()
 
 
-def _ground_truth(rows: list[tuple[Any, ...]]) -> GroundTruth:
-    columns = list(zip(*rows, strict=True)) or [()] * 9
-    return GroundTruth(
-        boxes_xyxy=np.array(columns[0], np.float32).reshape(-1, 4),
-        class_ids=np.array(columns[1], np.int64),
-        object_ids=np.array(columns[2], np.int64),
-        visible_pixels=np.array(columns[3], np.int64),
-        occlusion=np.array(columns[4], np.float32),
-        truncation=np.array(columns[5], np.float32),
-        ignored=np.array(columns[6], np.bool_),
-        positions_xyz=np.array(columns[7], np.float64).reshape(-1, 3),
-        quaternions_wxyz=np.array(columns[8], np.float64).reshape(-1, 4),
-    )
-
-
-def _intrinsics(size_wh: tuple[int, int], fovy_deg: float) -> Float64Array:
-    focal = size_wh[1] / 2 / np.tan(np.radians(fovy_deg) / 2)
-    return np.array([[focal, 0, size_wh[0] / 2], [0, focal, size_wh[1] / 2], [0, 0, 1.0]])
+def _open_renderer(model: Any, size_wh: tuple[int, int]) -> Any:
+    try:
+        return mujoco.Renderer(model, size_wh[1], size_wh[0], max_geom=2000)
+    except Exception as error:  # the error's type depends on the graphics backend
+        raise MissingDependencyError(
+            f"MuJoCo cannot open an off-screen renderer: {error}; for rendering on the CPU run "
+            "`sudo apt install libosmesa6` and set MUJOCO_GL=osmesa"
+        ) from error
