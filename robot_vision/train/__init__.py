@@ -1,0 +1,1 @@
+"""Training of the networks that robot_vision ships; the only package that needs torch."""

@@ -1,0 +1,105 @@
+"""Networks to ONNX files with model cards, checked against torch."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import torch
+import yaml
+from torch import Tensor, nn
+
+from robot_vision.errors import ModelError
+
+OPSET = 17
+LICENCE = "Apache-2.0"
+
+
+def export_onnx(
+    network: nn.Module,
+    example: Tensor,
+    path: Path,
+    *,
+    input_name: str,
+    output_names: Sequence[str],
+    tolerance: float,
+    metadata: Mapping[str, str] | None = None,
+) -> float:
+    """Write a network as one ONNX file and compare it with torch.
+
+    Args:
+        network: Network in evaluation mode.
+        example: Input of the exported, fixed shape; also the input of the comparison.
+        path: File to write.
+        input_name: Name of the input.
+        output_names: Names of the outputs.
+        tolerance: Largest allowed absolute difference between torch and ONNX Runtime.
+        metadata: Key-value pairs to store in the file.
+
+    Returns:
+        The largest absolute difference seen.
+
+    Raises:
+        ModelError: If the difference is above the tolerance.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    network = network.eval()
+    torch.onnx.export(
+        network, (example,), str(path), input_names=[input_name], output_names=list(output_names),
+        opset_version=OPSET, dynamo=False,
+    )  # fmt: skip
+    model = onnx.load(path)
+    onnx.helper.set_model_props(model, dict(metadata or {}))
+    onnx.save(model, path)
+    with torch.no_grad():
+        expected = network(example)
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    actual = session.run(None, {input_name: example.numpy()})
+    pairs = zip(expected if isinstance(expected, tuple) else (expected,), actual, strict=True)
+    difference = max(float(np.abs(want.numpy() - have).max()) for want, have in pairs)
+    if not difference <= tolerance:
+        raise ModelError(f"{path}: ONNX Runtime differs from torch by {difference:.2e}, more than {tolerance:.0e}")
+    return difference
+
+
+def write_card(onnx_path: Path, card: Mapping[str, Any]) -> Path:
+    """Write the model card beside an ONNX file.
+
+    Args:
+        onnx_path: The network; its name and SHA-256 go into the card.
+        card: Everything else.
+
+    Returns:
+        Path of the card.
+    """
+    identity = {
+        "name": onnx_path.stem,
+        "task": card["task"],
+        "file": onnx_path.name,
+        "sha256": hashlib.sha256(onnx_path.read_bytes()).hexdigest(),
+        "licence": LICENCE,
+    }
+    path = onnx_path.with_suffix(".yaml")
+    path.write_text(yaml.safe_dump({**identity, **card}, sort_keys=False, width=120, default_flow_style=None))
+    return path
+
+
+def source_commit() -> str:
+    """Git commit of the code that trains, with `+changes` for an unclean tree; `unknown` outside a checkout."""
+    folder = Path(__file__).resolve().parent
+    try:
+        commit = subprocess.run(
+            ["git", "rev-parse", "HEAD"], cwd=folder, capture_output=True, text=True, check=True
+        ).stdout.strip()
+        changes = subprocess.run(
+            ["git", "status", "--porcelain", "--untracked-files=no", "."], cwd=folder, capture_output=True, text=True, check=True
+        ).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return f"{commit}+changes" if changes else commit

@@ -1,0 +1,157 @@
+"""What a trained VAE is worth: figures on held-out frames beside a linear baseline, and pictures to look at."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from scipy.sparse.linalg import svds
+
+from robot_vision.errors import InvalidValueError
+from robot_vision.train.vae_fit import reconstruct
+from robot_vision.train.vae_model import Vae, gaussian_kl
+from robot_vision.types import Float32Array, UInt8Array
+
+ACTIVE_VARIANCE = 0.01
+PCA_FRAMES = 10_000
+
+
+@dataclass(frozen=True)
+class VaeFigures:
+    """Figures of one VAE on held-out frames; reconstructions are decoded from posterior means.
+
+    Attributes:
+        statistics_mean: (D,) mean over frames of each latent mean.
+        statistics_std: (D,) standard deviation over frames of each latent mean.
+        kl_per_dimension: (D,) nats.
+        frame_errors: (N,) mean squared error of each frame in [0, 1] units.
+        reconstructions: (N, 3, H, W) float32 in [0, 1].
+    """
+
+    statistics_mean: Float32Array
+    statistics_std: Float32Array
+    kl_per_dimension: Float32Array
+    frame_errors: Float32Array
+    reconstructions: Float32Array
+
+    @property
+    def mse(self) -> float:
+        """Mean squared error over all frames in [0, 1] units."""
+        return float(self.frame_errors.mean(dtype=np.float64))
+
+    @property
+    def collapsed_dimensions(self) -> list[int]:
+        """Dimensions that carry nothing: the variance of their mean over frames is at most 0.01.
+
+        Criterion of Burda, Grosse & Salakhutdinov, "Importance Weighted Autoencoders" (2016), section 4.2.
+        """
+        return [int(index) for index in np.flatnonzero(self.statistics_std**2 <= ACTIVE_VARIANCE)]
+
+
+def measure(vae: Vae, held_out: UInt8Array) -> VaeFigures:
+    """Figures of a VAE.
+
+    Args:
+        vae: Trained networks.
+        held_out: (N, 3, H, W) uint8, not used in training.
+
+    Returns:
+        The figures.
+    """
+    mean, log_variance, images = reconstruct(vae, held_out)
+    errors = frame_errors(held_out, images.numpy())
+    kl = gaussian_kl(mean, log_variance).mean(dim=0)
+    return VaeFigures(mean.mean(dim=0).numpy(), mean.numpy().std(axis=0), kl.numpy(), errors, images.numpy())
+
+
+def frame_errors(frames: UInt8Array, images: Float32Array) -> Float32Array:
+    """Mean squared error of each frame.
+
+    Args:
+        frames: (N, 3, H, W) uint8.
+        images: (N, 3, H, W) float32 in [0, 1].
+
+    Returns:
+        (N,) float32, in [0, 1] units.
+    """
+    differences = images - frames.astype(np.float32) / 255
+    return np.asarray(np.square(differences).mean(axis=(1, 2, 3)), np.float32)
+
+
+def psnr_db(mse: float) -> float:
+    """Peak signal-to-noise ratio of a mean squared error in [0, 1] units, in decibels."""
+    return -10 * math.log10(max(mse, np.finfo(np.float32).tiny))
+
+
+def pca_error(frames: UInt8Array, held_out: UInt8Array, components: int) -> float:
+    """Held-out error of principal component analysis: the best linear code of the same size.
+
+    Args:
+        frames: (N, 3, H, W) uint8; components are fitted to at most 10 000 of them, evenly spaced.
+        held_out: (M, 3, H, W) uint8.
+        components: Number of components.
+
+    Returns:
+        Mean squared error in [0, 1] units.
+
+    Raises:
+        InvalidValueError: If there are too few frames for that many components.
+    """
+    if len(frames) <= components:
+        raise InvalidValueError(f"{components} principal components need more than {components} frames, got {len(frames)}")
+    stride = -(-len(frames) // PCA_FRAMES)
+    fitted = frames[::stride].reshape(-1, frames[0].size).astype(np.float32) / 255
+    centre = fitted.mean(axis=0)
+    _, _, basis = svds(fitted - centre, k=components, random_state=0)
+    deviations = held_out.reshape(len(held_out), -1).astype(np.float32) / 255 - centre
+    remainder: npt.NDArray[np.float32] = deviations - (deviations @ basis.T) @ basis
+    return float(np.square(remainder).mean(dtype=np.float64))
+
+
+def write_comparison(path: Path, frames: UInt8Array, images: Float32Array, columns: int = 12) -> None:
+    """Picture of frames above their reconstructions, evenly drawn from all.
+
+    Args:
+        path: PNG to write.
+        frames: (N, 3, H, W) uint8.
+        images: (N, 3, H, W) float32 in [0, 1].
+        columns: Frames per row.
+    """
+    chosen = np.linspace(0, len(frames) - 1, min(len(frames), 3 * columns)).astype(int)
+    rows = []
+    for start in range(0, len(chosen) - columns + 1, columns) or [0]:
+        row = chosen[start : start + columns]
+        rows += [_strip(frames[row]), _strip(np.rint(images[row] * 255).astype(np.uint8))]
+    sheet = np.concatenate(rows, axis=0)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    cv2.imwrite(str(path), cv2.resize(sheet[..., ::-1], None, fx=2, fy=2, interpolation=cv2.INTER_NEAREST))
+
+
+def _strip(images: UInt8Array) -> UInt8Array:
+    return np.concatenate(list(images.transpose(0, 2, 3, 1)), axis=1)
+
+
+def write_curves(path: Path, history: Sequence[dict[str, float]]) -> None:
+    """Plot error and KL over the epochs.
+
+    Args:
+        path: PNG to write.
+        history: One dict per epoch, as `Fit.history`.
+    """
+    from matplotlib.figure import Figure  # noqa: PLC0415 - slow to import, and only needed here
+
+    epochs = range(1, len(history) + 1)
+    figure = Figure(figsize=(10, 4), layout="constrained")
+    error_axes, kl_axes = figure.subplots(1, 2)
+    for axes, quantity, label in ((error_axes, "mse", "mean squared error"), (kl_axes, "kl", "KL, nats per frame")):
+        axes.plot(epochs, [entry[quantity] for entry in history], label="training")
+        axes.plot(epochs, [entry[f"held_out_{quantity}"] for entry in history], label="held out")
+        axes.set(xlabel="epoch", ylabel=label, yscale="log")
+        axes.legend()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=120)
