@@ -1,0 +1,86 @@
+"""Images to network input: the one implementation that training, offline tools and the nodes share.
+
+`linear` is OpenCV's bilinear interpolation, `area` its area averaging; the model card names which, so that a network
+sees at run time what it saw in training. OpenCV's number of threads is global to the process and is left to the caller.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from robot_vision.errors import InvalidValueError
+from robot_vision.geometry import ResizeTransform, resize_transform
+from robot_vision.runtime.card import InputSpec
+from robot_vision.types import Float32Array, UInt8Array
+
+_INTERPOLATIONS = {"linear": cv2.INTER_LINEAR, "area": cv2.INTER_AREA}
+
+
+class Preprocessor:
+    """Resizes, pads, orders channels and normalises one image at a time, without allocating image memory per call.
+
+    Not for use from two threads at once: its canvas is reused.
+
+    Args:
+        spec: Preprocessing from the model card.
+    """
+
+    def __init__(self, spec: InputSpec) -> None:
+        width, height = spec.size_wh
+        self.spec = spec
+        self._interpolation = _INTERPOLATIONS[spec.interpolation]
+        self._canvas: UInt8Array = np.empty((height, width, 3), np.uint8)
+        self._planes: UInt8Array = np.empty((3, height, width), np.uint8)
+        in_order = list(self._planes)
+        self._planes_rgb = in_order if spec.colour == "RGB" else in_order[::-1]
+        self._factors = [np.float32(spec.scale / std) for std in spec.std]
+        self._shifts = [np.float32(-mean / std) for mean, std in zip(spec.mean, spec.std, strict=True)]
+        self._source_wh = (0, 0)
+        self._transform = ResizeTransform((1.0, 1.0), (0, 0), (0, 0))
+
+    def fill(self, rgb: UInt8Array, out: Float32Array) -> ResizeTransform:
+        """Write one image into a network's input buffer.
+
+        Args:
+            rgb: (H, W, 3) uint8, RGB, any size; rows may be strided. Not changed.
+            out: (1, 3, h, w) float32 of the card's size; overwritten.
+
+        Returns:
+            Where the image lies in the network's input, to map boxes back.
+
+        Raises:
+            InvalidValueError: If an array has another shape or dtype, or the image is empty.
+        """
+        self._check(rgb, out)
+        self._prepare((rgb.shape[1], rgb.shape[0]))
+        (left, top), (width, height) = self._transform.offset_xy, self._transform.resized_wh
+        placed = self._canvas[top : top + height, left : left + width]
+        if placed.shape == rgb.shape:
+            np.copyto(placed, rgb)
+        else:
+            cv2.resize(rgb, (width, height), dst=placed, interpolation=self._interpolation)
+        cv2.split(self._canvas, self._planes_rgb)
+        for plane, factor, shift, target in zip(self._planes, self._factors, self._shifts, out[0], strict=True):
+            np.multiply(plane, factor, out=target)
+            if shift:
+                np.add(target, shift, out=target)
+        return self._transform
+
+    def _prepare(self, source_wh: tuple[int, int]) -> None:
+        if source_wh == self._source_wh:
+            return
+        self._transform = resize_transform(source_wh, self.spec.size_wh, self.spec.resize)
+        self._canvas.fill(self.spec.pad_value)
+        self._source_wh = source_wh
+
+    def _check(self, rgb: UInt8Array, out: Float32Array) -> None:
+        if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8 or rgb.size == 0:
+            raise InvalidValueError(
+                f"image: expected uint8 of shape (H, W, 3) with pixels, got {rgb.dtype.name} of shape {rgb.shape}"
+            )
+        if out.dtype != np.float32 or out.shape != (1, *self._planes.shape):
+            raise InvalidValueError(
+                f"network input: expected float32 of shape {(1, *self._planes.shape)}, "
+                f"got {out.dtype.name} of shape {out.shape}"
+            )

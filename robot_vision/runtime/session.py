@@ -1,0 +1,205 @@
+"""ONNX Runtime sessions: the provider that was asked for or an error, one reused input buffer, a warm-up run."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime as ort
+
+from robot_vision.errors import ModelError, ProviderError
+from robot_vision.params import SessionParams
+from robot_vision.runtime.card import ModelCard
+from robot_vision.types import Float32Array
+
+_LOG = logging.getLogger(__name__)
+_PROVIDERS = {
+    "tensorrt": ["TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider"],
+    "cuda": ["CUDAExecutionProvider", "CPUExecutionProvider"],
+    "cpu": ["CPUExecutionProvider"],
+}
+_LOG_ERRORS_ONLY = 3
+
+
+class Session(Protocol):
+    """What a stage needs of a network; tests pass a fake."""
+
+    @property
+    def input_buffer(self) -> Float32Array:
+        """The network's input, C-contiguous; filled by the stage, kept by the session."""
+
+    @property
+    def output_names(self) -> tuple[str, ...]:
+        """Names of the outputs, in the order in which `run` returns them."""
+
+    @property
+    def provider(self) -> str:
+        """Provider really in use: tensorrt, cuda or cpu."""
+
+    @property
+    def device(self) -> str:
+        """Device really in use, such as cpu or cuda:0."""
+
+    def run(self) -> tuple[npt.NDArray[Any], ...]:
+        """Run the network on the input buffer.
+
+        Returns:
+            One array an output.
+
+        Raises:
+            ModelError: If the network fails.
+        """
+
+
+class OnnxSession:
+    """One network on ONNX Runtime, ready to run.
+
+    The constructor loads, checks the input against the card, and runs once, so that the first frame is as fast as the
+    others and a network that cannot run is known at start-up. Worker threads do not spin while they wait: on a robot
+    the cores belong to somebody else between two frames.
+
+    Args:
+        card: The network and its input.
+        params: Provider, device and threads.
+
+    Raises:
+        ModelError: If the file is no network ONNX Runtime can load, its input is not the card's, or it fails at run.
+        ProviderError: If the provider asked for cannot be had and `allow_cpu` is off.
+    """
+
+    def __init__(self, card: ModelCard, params: SessionParams) -> None:
+        self._card = card
+        self._session, self._provider = _open(card, params)
+        self._device = "cpu" if self._provider == "cpu" else f"cuda:{params.device_id}"
+        self._output_names = tuple(output.name for output in self._session.get_outputs())
+        self._input_name = _checked_input(self._session, card)
+        self._input_buffer: Float32Array = np.zeros(card.input_shape, np.float32)
+        self._feed = {self._input_name: self._input_buffer}
+        self.output_shapes: tuple[tuple[int, ...], ...] = tuple(output.shape for output in self.run())
+
+    @property
+    def input_buffer(self) -> Float32Array:
+        """(1, 3, H, W) float32 (for a decoder (1, D)), C-contiguous; write here, then `run`."""
+        return self._input_buffer
+
+    @property
+    def output_names(self) -> tuple[str, ...]:
+        """Names of the outputs, in the order in which `run` returns them."""
+        return self._output_names
+
+    @property
+    def provider(self) -> str:
+        """Provider really in use: tensorrt, cuda or cpu."""
+        return self._provider
+
+    @property
+    def device(self) -> str:
+        """Device really in use: cpu or cuda:<number>."""
+        return self._device
+
+    def run(self) -> tuple[npt.NDArray[Any], ...]:
+        """Run the network on the input buffer; releases the interpreter's lock meanwhile.
+
+        Returns:
+            One new array an output, in the order of `output_names`.
+
+        Raises:
+            ModelError: If the network fails.
+        """
+        try:
+            return tuple(self._session.run(None, self._feed))
+        except Exception as error:  # ONNX Runtime's errors have no common base of their own
+            raise ModelError(
+                f"{self._card.onnx_path}: the network loads but fails when it runs on an input of shape "
+                f"{self._card.input_shape}; export it again for that size, or correct input.size_wh in its card. "
+                f"ONNX Runtime says: {_reason(error)}"
+            ) from error
+
+
+def _open(card: ModelCard, params: SessionParams) -> tuple[ort.InferenceSession, str]:
+    wanted = _wanted_provider(params)
+    session = _load(card, params, wanted)
+    if _PROVIDERS[wanted][0] in session.get_providers():
+        return session, wanted
+    problem = f"provider {wanted} was not obtained for {card.onnx_path}; ONNX Runtime took {session.get_providers()}"
+    if params.provider != "auto" and not params.allow_cpu:
+        raise ProviderError(
+            f"{problem}. Check the driver and the CUDA libraries, or set session.allow_cpu, or session.provider: cpu"
+        )
+    _LOG.warning("%s: running on the CPU", problem)
+    return (_load(card, params, "cpu"), "cpu")
+
+
+def _wanted_provider(params: SessionParams) -> str:
+    available = ort.get_available_providers()
+    if params.provider == "auto":
+        return "cuda" if _PROVIDERS["cuda"][0] in available else "cpu"
+    if _PROVIDERS[params.provider][0] in available:
+        return params.provider
+    problem = f"session.provider: {params.provider} is not in the installed ONNX Runtime {ort.__version__} ({available})"
+    if not params.allow_cpu:
+        raise ProviderError(f"{problem}. Install onnxruntime-gpu, or set session.allow_cpu, or session.provider: cpu")
+    _LOG.warning("%s: running on the CPU", problem)
+    return "cpu"
+
+
+def _load(card: ModelCard, params: SessionParams, provider: str) -> ort.InferenceSession:
+    options = ort.SessionOptions()
+    options.log_severity_level = _LOG_ERRORS_ONLY
+    options.intra_op_num_threads = params.threads
+    options.inter_op_num_threads = 1
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    device = {"device_id": str(params.device_id)}
+    providers = [(name, {} if name.startswith("CPU") else device) for name in _PROVIDERS[provider]]
+    return open_network(card.onnx_path, options, providers)
+
+
+def open_network(
+    path: Any, options: ort.SessionOptions, providers: list[tuple[str, dict[str, str]]]
+) -> ort.InferenceSession:
+    """An ONNX Runtime session whose failure is a `ModelError` that names the file.
+
+    Args:
+        path: The ONNX file.
+        options: Session options.
+        providers: Providers with their options, the wanted one first.
+
+    Returns:
+        The session.
+
+    Raises:
+        ModelError: If the file is missing, empty, damaged, or holds something ONNX Runtime cannot run.
+    """
+    try:
+        return ort.InferenceSession(str(path), sess_options=options, providers=providers)
+    except Exception as error:  # ONNX Runtime's errors have no common base of their own
+        raise ModelError(
+            f"{path}: not a network that ONNX Runtime {ort.__version__} can load (damaged, cut off, or no ONNX file). "
+            f"ONNX Runtime says: {_reason(error)}"
+        ) from error
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _checked_input(session: ort.InferenceSession, card: ModelCard) -> str:
+    inputs = {entry.name: entry for entry in session.get_inputs()}
+    name = card.input_name or (next(iter(inputs)) if len(inputs) == 1 else "")
+    where = f"{card.onnx_path}: input"
+    if name not in inputs or len(inputs) != 1:
+        raise ModelError(
+            f"{where}: expected one input named {card.input_name or '(any)'}, the network has {', '.join(inputs)}"
+        )
+    if inputs[name].type != "tensor(float)":
+        raise ModelError(f"{where} {name}: expected tensor(float) (float32), the network takes {inputs[name].type}")
+    shape = inputs[name].shape
+    # A free dimension is a name or None in ONNX Runtime.
+    fits = len(shape) == len(card.input_shape) and all(
+        have == want or not isinstance(have, int) for have, want in zip(shape, card.input_shape, strict=False)
+    )
+    if not fits:
+        raise ModelError(f"{where} {name}: the card says shape {card.input_shape}, the network takes {tuple(shape)}")
+    return name
