@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 _STORAGE_SUFFIXES = (".mcap", ".db3")
+_MCAP_MAGIC = b"\x89MCAP0\r\n"
 _ADVICE = {
     ".mcap": "if the recording was interrupted or the copy is incomplete, `mcap recover` restores what is there",
     ".db3": "if the recording was interrupted or the copy is incomplete, `sqlite3 FILE .recover` may restore it",
@@ -224,6 +225,18 @@ def _check_file(path: Path) -> None:
         raise BagError(f"{path}: the file is empty (0 bytes), nothing was recorded or the copy failed")
     if path.suffix == ".db3":
         _check_database(path)
+    elif path.suffix == ".mcap":
+        _check_mcap_end(path)
+
+
+def _check_mcap_end(path: Path) -> None:
+    """Refuse a file that begins as MCAP does and does not end so (MCAP format, "Magic")."""
+    with path.open("rb") as file:
+        start = file.read(len(_MCAP_MAGIC))
+        file.seek(max(0, path.stat().st_size - len(_MCAP_MAGIC)))
+        end = file.read()
+    if start == _MCAP_MAGIC and end != _MCAP_MAGIC:
+        raise BagError(f"{path}: cut off, the closing record of the file is missing; {_ADVICE['.mcap']}")
 
 
 def _check_database(path: Path) -> None:
