@@ -21,6 +21,7 @@ _PROVIDERS = {
     "cpu": ["CPUExecutionProvider"],
 }
 _LOG_ERRORS_ONLY = 3
+_LOG_FATAL_ONLY = 4
 
 
 class Session(Protocol):
@@ -77,6 +78,9 @@ class OnnxSession:
         self._input_name = _checked_input(self._session, card)
         self._input_buffer: Float32Array = np.zeros(card.input_shape, np.float32)
         self._feed = {self._input_name: self._input_buffer}
+        # What goes wrong in a run is in the exception; ONNX Runtime would write it to stderr as well.
+        self._run_options = ort.RunOptions()
+        self._run_options.log_severity_level = _LOG_FATAL_ONLY
         self.output_shapes: tuple[tuple[int, ...], ...] = tuple(output.shape for output in self.run())
 
     @property
@@ -109,7 +113,7 @@ class OnnxSession:
             ModelError: If the network fails.
         """
         try:
-            return tuple(self._session.run(None, self._feed))
+            return tuple(self._session.run(None, self._feed, self._run_options))
         except Exception as error:  # ONNX Runtime's errors have no common base of their own
             raise ModelError(
                 f"{self._card.onnx_path}: the network loads but fails when it runs on an input of shape "
@@ -138,7 +142,9 @@ def _wanted_provider(params: SessionParams) -> str:
         return "cuda" if _PROVIDERS["cuda"][0] in available else "cpu"
     if _PROVIDERS[params.provider][0] in available:
         return params.provider
-    problem = f"session.provider: {params.provider} is not in the installed ONNX Runtime {ort.__version__} ({available})"
+    problem = (
+        f"session.provider: {params.provider} is not in the installed ONNX Runtime {ort.__version__} ({available})"
+    )
     if not params.allow_cpu:
         raise ProviderError(f"{problem}. Install onnxruntime-gpu, or set session.allow_cpu, or session.provider: cpu")
     _LOG.warning("%s: running on the CPU", problem)

@@ -1,0 +1,213 @@
+"""Bare exports: what an ONNX file without a card says about itself, or the card its user has to write."""
+
+from __future__ import annotations
+
+import ast
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, get_args
+
+import onnxruntime as ort
+
+from robot_vision.errors import ModelError
+from robot_vision.runtime.card import Head, InputSpec, ModelCard, file_sha256
+from robot_vision.runtime.session import open_network
+
+Shape = tuple[int | None, ...]
+Size = tuple[int, int]
+
+_STRIDES = (8, 16, 32)
+_YOLOV5_ANCHORS = 3
+_EXPORT_SCALE = 1 / 255
+
+COCO_NAMES = (
+    "person", "bicycle", "car", "motorcycle", "airplane", "bus", "train", "truck", "boat", "traffic light",
+    "fire hydrant", "stop sign", "parking meter", "bench", "bird", "cat", "dog", "horse", "sheep", "cow", "elephant",
+    "bear", "zebra", "giraffe", "backpack", "umbrella", "handbag", "tie", "suitcase", "frisbee", "skis", "snowboard",
+    "sports ball", "kite", "baseball bat", "baseball glove", "skateboard", "surfboard", "tennis racket", "bottle",
+    "wine glass", "cup", "fork", "knife", "spoon", "bowl", "banana", "apple", "sandwich", "orange", "broccoli", "carrot",
+    "hot dog", "pizza", "donut", "cake", "chair", "couch", "potted plant", "bed", "dining table", "toilet", "tv",
+    "laptop", "mouse", "remote", "keyboard", "cell phone", "microwave", "oven", "toaster", "sink", "refrigerator",
+    "book", "clock", "vase", "scissors", "teddy bear", "hair drier", "toothbrush",
+)  # fmt: skip
+
+
+def recognise_head(output_shapes: list[Shape], size_wh: Size) -> Head | None:
+    """The layout of a detector's output, told from its shape.
+
+    A network over strides 8, 16 and 32 has a known number of grid cells, so `[1, cells, 5 + C]` is YOLOX's raw grid,
+    `[1, 3 · cells, 5 + C]` YOLOv5 with its three anchors a cell, `[1, 4 + C, cells]` the anchor-free YOLOv8 layout, and
+    `[1, N, 6]` with any other N a list of finished boxes.
+
+    Args:
+        output_shapes: Shape of every output; None where a dimension is free.
+        size_wh: Width and height of the network's input in pixels.
+
+    Returns:
+        The layout's name; None if the shape fits none of them.
+    """
+    if len(output_shapes) != 1 or len(output_shapes[0]) != 3:
+        return None
+    _, rows, columns = output_shapes[0]
+    cells = sum((size_wh[0] // stride) * (size_wh[1] // stride) for stride in _STRIDES)
+    if columns == cells and rows is not None and rows > 4:
+        return "yolov8"
+    if rows == _YOLOV5_ANCHORS * cells and columns is not None and columns > 5:
+        return "yolov5"
+    if rows == cells and columns is not None and columns > 5:
+        return "yolox"
+    return "yolov10" if columns == 6 else None
+
+
+def class_count(head: Head, output_shapes: list[Shape]) -> int | None:
+    """Number of classes that an output of this layout has room for.
+
+    Args:
+        head: The layout.
+        output_shapes: Shape of every output; None where a dimension is free.
+
+    Returns:
+        The number; None where the shape does not tell (`yolov10`, free dimensions).
+    """
+    if head == "yolov10" or len(output_shapes) != 1 or len(output_shapes[0]) != 3:
+        return None
+    _, rows, columns = output_shapes[0]
+    values, fixed = (rows, 4) if head == "yolov8" else (columns, 5)
+    return None if values is None else values - fixed
+
+
+def card_of_export(path: Path) -> ModelCard:
+    """The card of an ONNX file that has none beside it.
+
+    Exports of the YOLOv5, v8, v10 and v11 families carry class names and stride in their metadata and all take
+    RGB in [0, 1], letterboxed in the centre on grey 114. Everything else needs a card.
+
+    Args:
+        path: The ONNX file.
+
+    Returns:
+        A detection card made from the metadata.
+
+    Raises:
+        ModelError: If the file cannot be loaded, its task is not detection, or its metadata does not tell how it wants
+            to be used; the message then holds a card to complete.
+    """
+    facts = _facts(path)
+    task = facts.metadata.get("task", "detect")
+    if task != "detect":
+        raise ModelError(f"{path}: its metadata says task {task!r}; only detection exports are supported")
+    family_known = facts.head in ("yolov5", "yolov8", "yolov10") and "stride" in facts.metadata
+    if facts.size_wh is None or not family_known or facts.class_names is None:
+        raise ModelError(_card_to_write(path, facts))
+    return ModelCard(
+        name=path.stem,
+        task="detection",
+        onnx_path=path,
+        sha256=file_sha256(path),
+        input=InputSpec(facts.input_name, facts.size_wh, "RGB", "letterbox", 114, _EXPORT_SCALE),
+        head=facts.head,
+        class_names=facts.class_names,
+        licence=facts.metadata.get("license", "unknown"),
+        source=facts.metadata.get("description", "export without a card"),
+    )
+
+
+@dataclass(frozen=True)
+class _Facts:
+    """What a file says about itself."""
+
+    metadata: Mapping[str, str]
+    input_name: str
+    size_wh: Size | None
+    output_shapes: list[Shape]
+    head: Head | None
+    class_names: tuple[str, ...] | None
+
+
+def _facts(path: Path) -> _Facts:
+    options = ort.SessionOptions()
+    options.log_severity_level = 3
+    options.intra_op_num_threads = 1
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    session = open_network(path, options, [("CPUExecutionProvider", {})])
+    metadata = dict(session.get_modelmeta().custom_metadata_map)
+    inputs = session.get_inputs()
+    size_wh = _image_size(list(inputs[0].shape), metadata) if len(inputs) == 1 else None
+    output_shapes = [tuple(n if isinstance(n, int) else None for n in out.shape) for out in session.get_outputs()]
+    head = recognise_head(output_shapes, size_wh) if size_wh else None
+    return _Facts(metadata, inputs[0].name if inputs else "", size_wh, output_shapes, head, _class_names(metadata))
+
+
+def _image_size(shape: list[Any], metadata: Mapping[str, str]) -> Size | None:
+    if len(shape) != 4 or shape[1] != 3:
+        return None
+    size_hw = shape[2:]
+    if not all(isinstance(n, int) for n in size_hw):
+        size_hw = _literal(metadata.get("imgsz", ""))
+    is_size = isinstance(size_hw, list) and len(size_hw) == 2 and all(isinstance(n, int) and n > 0 for n in size_hw)
+    return (size_hw[1], size_hw[0]) if is_size else None
+
+
+def _class_names(metadata: Mapping[str, str]) -> tuple[str, ...] | None:
+    """Names by id, written as a list or as a mapping 0, 1, 2, … to name, in Python's or JSON's notation."""
+    names = _literal(metadata.get("names", ""))
+    if isinstance(names, dict):
+        by_id = {int(key): name for key, name in names.items() if str(key).isdecimal()}
+        names = [by_id.get(i) for i in range(len(names))]
+    if not isinstance(names, list) or not names or not all(isinstance(name, str) and name for name in names):
+        return None
+    return tuple(names)
+
+
+def _literal(text: str) -> Any:
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        pass
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _card_to_write(path: Path, facts: _Facts) -> str:
+    shapes = ", ".join(str(list(shape)) for shape in facts.output_shapes)
+    if len(facts.output_shapes) != 1 or len(facts.output_shapes[0]) != 3:
+        return f"{path}: outputs {shapes} fit none of the supported layouts, {', '.join(get_args(Head))}"
+    recognised = f"output {shapes} was recognised as layout {facts.head}" if facts.head else f"output {shapes}"
+    size = list(facts.size_wh) if facts.size_wh else "[WIDTH, HEIGHT]"
+    if facts.head == "yolox":
+        usual, colour, resize, scale = "what YOLOX's own exports take", "BGR", "letterbox_top_left", "1.0"
+    else:
+        usual, colour, resize, scale = "a usual choice, to be checked", "RGB", "letterbox", repr(_EXPORT_SCALE)
+    count = class_count(facts.head, facts.output_shapes) if facts.head else None
+    if facts.class_names:
+        names = json.dumps(facts.class_names)
+    elif count == len(COCO_NAMES):
+        names = f"{json.dumps(COCO_NAMES)}  # COCO's, because the output has room for {count} classes"
+    else:
+        names = f"[]  # {count or 'all'} names, in the order of their ids"
+    return f"""{path}: no card beside it, and its metadata does not say how it wants to be used ({recognised}). \
+Write {path.with_suffix(".yaml")} like this and check every line below `input`:
+
+name: {path.stem}
+task: detection
+file: {path.name}
+sha256: {file_sha256(path)}
+licence: unknown
+source: unknown
+input:  # {usual}
+  name: {facts.input_name}
+  size_wh: {size}
+  colour: {colour}  # RGB | BGR
+  resize: {resize}  # letterbox | letterbox_top_left | stretch
+  pad_value: 114
+  scale: {scale}  # x = (pixel * scale - mean) / std
+  mean: [0, 0, 0]
+  std: [1, 1, 1]
+output:
+  head: {facts.head or "HEAD"}  # {" | ".join(get_args(Head))}
+class_names: {names}
+"""
