@@ -136,7 +136,7 @@ def batches(frames: UInt8Array, batch_size: int, rng: np.random.Generator) -> It
 def augment(images: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
     """Random views of images: mirrored, cut out and enlarged, brighter or darker, of other tints.
 
-    Views that another camera pose or another light could have given; never any border, since none is seen when deployed.
+    Views that another camera pose or another light could have given; a view never leaves its image.
 
     Args:
         images: (N, 3, H, W) float32 in [0, 1].

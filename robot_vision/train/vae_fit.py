@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, fields
+import time
+from dataclasses import asdict, fields
 from pathlib import Path
 
 import torch
 from tqdm import tqdm
 
-from robot_vision.errors import InvalidValueError, ModelError
+from robot_vision.errors import ModelError
 from robot_vision.train.common import (
     generator,
     load_checkpoint,
@@ -19,56 +20,11 @@ from robot_vision.train.common import (
     warmup_cosine,
 )
 from robot_vision.train.vae_data import augment, batches, to_images
-from robot_vision.train.vae_model import Likelihood, Vae, VaeShape, gaussian_kl, negative_elbo
+from robot_vision.train.vae_model import Vae, VaeShape, gaussian_kl, negative_elbo
+from robot_vision.train.vae_settings import FitSettings
 from robot_vision.types import UInt8Array
 
 GRADIENT_NORM_LIMIT = 1e4
-
-
-@dataclass(frozen=True)
-class FitSettings:
-    """Everything that decides the trained weights, besides the images.
-
-    Attributes:
-        epochs: Passes over the training images.
-        batch_size: Images per step.
-        learning_rate: Peak of the schedule: linear rise over the first epoch, then a cosine to zero.
-        latent_size: Latent dimensions.
-        likelihood: `optimal` (sigma-VAE) or `fixed`.
-        sigma: Standard deviation of a pixel in [0, 1] units with `fixed`.
-        beta: Weight of the KL.
-        warmup_epochs: Epochs over which the KL's weight rises linearly from 0 to `beta`.
-        free_bits: Nats per latent dimension that cost nothing.
-        augment: Train on random views of the images; see `vae_data.augment`.
-        seed: Seed of weights, order, views and posterior samples.
-
-    Raises:
-        InvalidValueError: If a value is out of range.
-    """
-
-    epochs: int = 120
-    batch_size: int = 64
-    learning_rate: float = 2e-3
-    latent_size: int = 32
-    likelihood: Likelihood = "optimal"
-    sigma: float = 0.1
-    beta: float = 1.0
-    warmup_epochs: int = 5
-    free_bits: float = 0.0
-    augment: bool = True
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        positive = ("epochs", "batch_size", "learning_rate", "latent_size", "sigma")
-        not_negative = ("beta", "warmup_epochs", "free_bits", "seed")
-        for name in positive:
-            if not getattr(self, name) > 0:
-                raise InvalidValueError(f"{name}: must be greater than 0, got {getattr(self, name)}")
-        for name in not_negative:
-            if getattr(self, name) < 0:
-                raise InvalidValueError(f"{name}: must not be negative, got {getattr(self, name)}")
-        if self.likelihood not in ("optimal", "fixed"):
-            raise InvalidValueError(f"likelihood: must be optimal or fixed, got {self.likelihood!r}")
 
 
 def kl_weight_at(progress: float, settings: FitSettings) -> float:
@@ -111,6 +67,11 @@ class Fit:
         self._bfloat16 = supports_bfloat16(device)
 
     @property
+    def seconds(self) -> float:
+        """Time spent in finished epochs."""
+        return sum(entry["seconds"] for entry in self.history)
+
+    @property
     def epochs_done(self) -> int:
         """Number of finished epochs."""
         return len(self.history)
@@ -128,6 +89,7 @@ class Fit:
         Raises:
             ModelError: If the loss is not finite.
         """
+        start_s = time.perf_counter()
         epoch = self.epochs_done
         rng = generator(self.settings.seed, epoch)
         noise_source = torch.Generator().manual_seed(int(rng.integers(2**62)))
@@ -144,7 +106,8 @@ class Fit:
                 sums[name] += value / count
         if not all(math.isfinite(value) for value in sums.values()):
             raise ModelError(f"training diverged in epoch {epoch + 1} ({sums}); lower --learning-rate")
-        self.history.append({**sums, **self._measure(held_out)})
+        held_out_figures = self._measure(held_out)
+        self.history.append({**sums, **held_out_figures, "seconds": time.perf_counter() - start_s})
         return self.history[-1]
 
     def _step(
@@ -220,9 +183,7 @@ class Fit:
 
 
 @torch.no_grad()
-def reconstruct(
-    vae: Vae, frames: UInt8Array, batch_size: int = 250
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+def reconstruct(vae: Vae, frames: UInt8Array, batch_size: int = 250) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Posterior and reconstruction from its mean, as the deployed networks give them.
 
     Args:

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from itertools import pairwise
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from robot_vision.errors import InvalidValueError
-
-Likelihood = Literal["optimal", "fixed"]
+from robot_vision.train.vae_settings import Likelihood
 
 IMAGE_SIZE = 64
 FEATURE_SIZE = 4
@@ -57,7 +57,7 @@ class EncoderNetwork(nn.Module):
         super().__init__()
         channels = (3, *shape.encoder_channels)
         stages: list[nn.Module] = []
-        for before, after in zip(channels, channels[1:], strict=False):
+        for before, after in pairwise(channels):
             stages += [nn.Conv2d(before, after, 4, 2, 1, bias=False), nn.BatchNorm2d(after), nn.ReLU()]
         self.features = nn.Sequential(*stages)
         self.head = nn.Linear(channels[-1] * FEATURE_SIZE**2, 2 * shape.latent_size)
@@ -84,7 +84,7 @@ class DecoderNetwork(nn.Module):
         self.stem = nn.Sequential(nn.Linear(shape.latent_size, channels[0] * FEATURE_SIZE**2), nn.ReLU())
         self.unflatten = nn.Unflatten(1, (channels[0], FEATURE_SIZE, FEATURE_SIZE))
         stages: list[nn.Module] = []
-        for before, after in zip(channels[:-2], channels[1:-1], strict=True):
+        for before, after in pairwise(channels[:-1]):
             stages += [nn.ConvTranspose2d(before, after, 4, 2, 1, bias=False), nn.BatchNorm2d(after), nn.ReLU()]
         stages += [nn.ConvTranspose2d(channels[-2], channels[-1], 4, 2, 1), nn.Sigmoid()]
         self.stages = nn.Sequential(*stages)
@@ -177,7 +177,7 @@ class Objective(NamedTuple):
     mse: Tensor
 
 
-def negative_elbo(  # noqa: PLR0913 - the terms of one formula
+def negative_elbo(
     images: Tensor,
     reconstructions: Tensor,
     mean: Tensor,

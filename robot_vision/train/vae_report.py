@@ -103,7 +103,9 @@ def pca_error(frames: UInt8Array, held_out: UInt8Array, components: int) -> floa
         InvalidValueError: If there are too few frames for that many components.
     """
     if len(frames) <= components:
-        raise InvalidValueError(f"{components} principal components need more than {components} frames, got {len(frames)}")
+        raise InvalidValueError(
+            f"{components} principal components need more than {components} frames, got {len(frames)}"
+        )
     stride = -(-len(frames) // PCA_FRAMES)
     fitted = frames[::stride].reshape(-1, frames[0].size).astype(np.float32) / 255
     centre = fitted.mean(axis=0)
