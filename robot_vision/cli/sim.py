@@ -5,8 +5,6 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from robot_vision.errors import InvalidValueError
-
 HELP = "render the simulated camera world into bags and data sets"
 
 
@@ -17,24 +15,47 @@ def configure(parser: argparse.ArgumentParser) -> None:
     dataset.add_argument("--out", type=Path, required=True, help="folder to write; an interrupted run is continued")
     dataset.add_argument("--images", type=int, required=True, help="how many images")
     dataset.add_argument("--seed-base", type=int, default=0, help="seed of the first scene (default 0)")
-    dataset.add_argument("--size", type=_size, default=(320, 240), help="image size WIDTHxHEIGHT (default 320x240)")
+    dataset.add_argument("--size", type=size, default=(320, 240), help="image size WIDTHxHEIGHT (default 320x240)")
     dataset.add_argument("--quality", type=int, default=92, help="JPEG quality (default 92)")
     dataset.add_argument("--jobs", type=int, default=1, help="processes (default 1)")
+    bag = kinds.add_parser("bag", help="ROS 2 bag (MCAP): images, camera info, camera pose, ground truth")
+    bag.add_argument("--out", type=Path, required=True, help="bag folder to create")
+    bag.add_argument("--camera", choices=("fixed", "handheld", "uav"), default="handheld", help="default handheld")
+    bag.add_argument("--seconds", type=float, default=10.0, help="length (default 10)")
+    bag.add_argument("--rate", type=float, default=20.0, help="frames per second (default 20)")
+    bag.add_argument("--size", type=size, default=(640, 480), help="image size WIDTHxHEIGHT (default 640x480)")
+    bag.add_argument("--format", choices=("compressed", "raw"), default="compressed", help="JPEG or rgb8")
+    bag.add_argument("--quality", type=int, default=80, help="JPEG quality (default 80)")
+    bag.add_argument("--seed", type=int, default=0, help="which scene (default 0)")
+    bag.add_argument("--theme", default="random", help="room, hall, tabletop, yard, field or random (default)")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Render what was asked for."""
-    if args.jobs < 1:
-        raise InvalidValueError(f"--jobs: expected at least 1, got {args.jobs}")
-    from robot_vision.sim.coco import DatasetConfig, write_dataset  # noqa: PLC0415
+    """Render what was asked for; returns the exit status."""
+    if args.product == "dataset":
+        from robot_vision.sim.coco import DatasetConfig, write_dataset  # noqa: PLC0415
 
-    config = DatasetConfig(args.images, args.seed_base, args.size, quality=args.quality)
-    write_dataset(args.out, config, args.jobs)
+        path = write_dataset(DatasetConfig(args.out, args.images, args.seed_base, args.size, args.jobs, args.quality))
+        print(f"wrote {path}")
+        return 0
+    from robot_vision.sim.recording import RecordingConfig, write_bag  # noqa: PLC0415
+    from robot_vision.sim.scene import SceneConfig  # noqa: PLC0415
+    from robot_vision.sim.world import WorldConfig  # noqa: PLC0415
+
+    scene = SceneConfig(objects=(8, 14), theme=args.theme)
+    world = WorldConfig(args.seed, args.size, args.camera, args.rate, scene=scene)
+    count = write_bag(RecordingConfig(args.out, args.seconds, args.format, args.quality, world))
+    print(f"wrote {count} frames to {args.out}")
     return 0
 
 
-def _size(text: str) -> tuple[int, int]:
-    width, cross, height = text.partition("x")
+def size(text: str) -> tuple[int, int]:
+    """Width and height in pixels from a text such as `640x480`.
+
+    Raises:
+        argparse.ArgumentTypeError: If the text is no size.
+    """
+    width, cross, height = text.lower().partition("x")
     if not (cross and width.isdigit() and height.isdigit()):
-        raise argparse.ArgumentTypeError(f"expected WIDTHxHEIGHT such as 320x240, got {text!r}")
+        raise argparse.ArgumentTypeError(f"{text!r} is no size; write for example 640x480")
     return int(width), int(height)

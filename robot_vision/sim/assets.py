@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from robot_vision.sim.engine import mujoco
 import numpy as np
 
+from robot_vision.sim.engine import mujoco
 from robot_vision.sim.meshes import Mesh
 from robot_vision.types import UInt8Array
 

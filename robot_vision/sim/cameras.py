@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 
 from robot_vision.errors import InvalidValueError
+from robot_vision.sim.engine import mujoco
 from robot_vision.types import Float64Array
 
 CAMERA_KINDS = ("fixed", "handheld", "uav")
-FOVY_DEG = 50.0
 FRAME_ID = "camera_optical_frame"
 
 
@@ -71,6 +72,13 @@ class CameraPath(Protocol):
         """Pose at a time in seconds since the start."""
 
 
+def quaternion_xyzw(rotation: Float64Array) -> Float64Array:
+    """Unit quaternion x, y, z, w of a rotation matrix (3, 3)."""
+    wxyz = np.zeros(4)
+    mujoco.mju_mat2Quat(wxyz, rotation.ravel())
+    return wxyz[[1, 2, 3, 0]]
+
+
 def look_at(position: Float64Array, target: Float64Array, roll: float = 0.0) -> CameraPose:
     """Camera at a position that looks at a target, rolled about its axis (radians, clockwise in the image)."""
     forward = (target - position) / np.linalg.norm(target - position)
@@ -95,7 +103,7 @@ class BandNoise:
         self, rng: np.random.Generator, channels: int, band_hz: tuple[float, float], rms: float | Float64Array
     ) -> None:
         terms = 5
-        self._omega = 2 * np.pi * np.exp(rng.uniform(*np.log(band_hz), (terms, channels)))
+        self._omega = 2 * np.pi * np.exp(rng.uniform(np.log(band_hz[0]), np.log(band_hz[1]), (terms, channels)))
         self._phase = rng.uniform(0, 2 * np.pi, (terms, channels))
         self._gain = np.asarray(rms) * np.sqrt(2 / terms)
 
@@ -181,7 +189,8 @@ def camera_path(kind: str, rng: np.random.Generator) -> CameraPath:
     Raises:
         InvalidValueError: If the kind is unknown.
     """
-    paths: dict[str, type[_Fixed] | type[_Handheld] | type[_Uav]] = {"fixed": _Fixed, "handheld": _Handheld, "uav": _Uav}
+    paths: dict[str, Callable[[np.random.Generator], CameraPath]]
+    paths = {"fixed": _Fixed, "handheld": _Handheld, "uav": _Uav}
     if kind not in paths:
         raise InvalidValueError(f"camera {kind!r} is unknown; use one of {', '.join(CAMERA_KINDS)}")
     return paths[kind](rng)

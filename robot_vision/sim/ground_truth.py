@@ -1,8 +1,8 @@
 """Ground truth of a rendered frame: boxes from the segmentation image, occlusion and truncation from silhouettes.
 
 An object counts as *labelled*, that is, a detector is expected to find it, when at the scale of a 320 × 240 image at
-least 25 of its pixels are visible and its box is at least 5 pixels wide and high, at most 80 % of it is hidden by
-other things and at most 80 % lies outside the image. The remaining visible objects are written as regions to ignore.
+least 40 of its pixels are visible and its box is at least 6 pixels wide and high, at most 75 % of it is hidden by
+other things and at most 75 % lies outside the image. The remaining visible objects are written as regions to ignore.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from robot_vision.sim.cameras import CameraPose, Intrinsics
+from robot_vision.sim.cameras import CameraPose, Intrinsics, quaternion_xyzw
 from robot_vision.sim.engine import mujoco
 from robot_vision.sim.objects import Hulls
 from robot_vision.sim.scene import Scene
 from robot_vision.types import Float32Array, Float64Array, Int64Array
 
-LEAST_PIXELS = 25
-LEAST_SIDE = 5.0
-MOST_HIDDEN = 0.8
-MOST_OUTSIDE = 0.8
+LEAST_PIXELS = 40
+LEAST_SIDE = 6.0
+MOST_HIDDEN = 0.75
+MOST_OUTSIDE = 0.75
 _CANVAS = 160.0
 _NEAR_M = 0.05
 
@@ -121,7 +121,7 @@ class GroundTruthReader:
             occlusion=occlusion,
             truncation=truncation,
             positions=np.array([position for _, position in places], np.float64).reshape(-1, 3),
-            quaternions_xyzw=np.array([_quaternion_xyzw(turn) for turn, _ in places], np.float64).reshape(-1, 4),
+            quaternions_xyzw=np.array([quaternion_xyzw(turn) for turn, _ in places], np.float64).reshape(-1, 4),
             labelled=self._labelled(boxes, pixels[seen], occlusion, truncation),
         )
 
@@ -142,12 +142,6 @@ def _mask_box(mask: npt.NDArray[np.bool_]) -> tuple[float, float, float, float]:
 def _in_camera(data: Any, body: int, camera: CameraPose) -> tuple[Float64Array, Float64Array]:
     rotation = camera.rotation.T @ data.xmat[body].reshape(3, 3)
     return rotation, camera.rotation.T @ (data.xpos[body] - camera.position)
-
-
-def _quaternion_xyzw(rotation: Float64Array) -> Float64Array:
-    wxyz = np.zeros(4)
-    mujoco.mju_mat2Quat(wxyz, rotation.ravel())
-    return wxyz[[1, 2, 3, 0]]
 
 
 def silhouette_areas(
@@ -186,5 +180,4 @@ def silhouette_areas(
         max(0, round(float((size - edge) * zoom)))
         for size, edge in zip((intrinsics.width, intrinsics.height), low, strict=True)
     )
-    inside = cv2.countNonZero(np.ascontiguousarray(canvas[top:bottom, left:right])) if right > left and bottom > top else 0
-    return inside / zoom**2, cv2.countNonZero(canvas) / zoom**2
+    return int(canvas[top:bottom, left:right].sum()) / zoom**2, cv2.countNonZero(canvas) / zoom**2

@@ -56,9 +56,8 @@ def lathe(strips: Profile, outer_strips: int | None = None) -> Mesh:
         slope = np.gradient(points, axis=0)
         normal_rz = np.stack([slope[:, 1], -slope[:, 0]], axis=1)
         normal_rz /= np.linalg.norm(normal_rz, axis=1, keepdims=True)
-        rings = np.concatenate(
-            [points[:, None, :1] * around[None], np.broadcast_to(points[:, None, 1:], (len(points), SEGMENTS + 1, 1))], 2
-        )
+        level = np.broadcast_to(points[:, None, 1:], (len(points), SEGMENTS + 1, 1))
+        rings = np.concatenate([points[:, None, :1] * around[None], level], 2)
         vertices.append(rings.reshape(-1, 3))
         flat = np.broadcast_to(normal_rz[:, None, 1:], (len(points), SEGMENTS + 1, 1))
         normals.append(np.concatenate([normal_rz[:, None, :1] * around[None], flat], 2).reshape(-1, 3))
@@ -97,7 +96,10 @@ def chamfered_box(half_xyz: tuple[float, float, float], chamfer: float) -> Mesh:
     """
     half = np.asarray(half_xyz)
     signs = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]], dtype=np.float64)
-    vertices, normals, texcoords, faces = [], [], [], []
+    vertices: list[Float64Array] = []
+    normals: list[Float64Array] = []
+    texcoords: list[Float64Array] = []
+    faces: list[list[int]] = []
     corner: dict[tuple[int, tuple[int, int, int]], int] = {}
     for axis in range(3):
         first, second = (axis + 1) % 3, (axis + 2) % 3
@@ -132,7 +134,8 @@ def _bevels(corner: dict[tuple[int, tuple[int, int, int]], int], points: Float64
                     key = [0, 0, 0]
                     key[axis], key[first], key[second] = c, a, b
                     ends.append((key[0], key[1], key[2]))
-                quads.append([corner[first, ends[0]], corner[first, ends[1]], corner[second, ends[1]], corner[second, ends[0]]])
+                low, high = ends
+                quads.append([corner[first, low], corner[first, high], corner[second, high], corner[second, low]])
     triangles = [[q[0], q[1], q[2]] for q in quads] + [[q[0], q[2], q[3]] for q in quads]
     triangles += [[corner[axis, (x, y, z)] for axis in range(3)] for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)]
     outward = []
@@ -168,11 +171,14 @@ def handle(inner: float, height: float, reach: float, thickness: float) -> Mesh:
     high = low + sides + 1
     faces = np.concatenate([np.stack([low, low + 1, high + 1], 1), np.stack([low, high + 1, high], 1)])
     u, v = np.meshgrid(turn / (2 * np.pi), np.linspace(0.45, 0.55, bends + 1))
-    return Mesh(rings.reshape(-1, 3), normals.reshape(-1, 3), np.stack([u, v], -1).reshape(-1, 2), faces.astype(np.int64),
-                tuple(rings[i : i + 2].reshape(-1, 3) for i in range(bends)))  # fmt: skip
+    hulls = tuple(rings[i : i + 2].reshape(-1, 3) for i in range(bends))
+    texcoords = np.stack([u, v], -1).reshape(-1, 2)
+    return Mesh(rings.reshape(-1, 3), normals.reshape(-1, 3), texcoords, faces.astype(np.int64), hulls)
 
 
-def arc(centre_rz: tuple[float, float], radius: float, start: float, stop: float, count: int) -> list[tuple[float, float]]:
+def arc(
+    centre_rz: tuple[float, float], radius: float, start: float, stop: float, count: int
+) -> list[tuple[float, float]]:
     """Points of a circular arc in a profile; angles in radians from the +radius axis."""
     angles = np.linspace(start, stop, count)
     return [

@@ -6,12 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from robot_vision.sim.engine import mujoco
 import numpy as np
 
 from robot_vision.sim import meshes, textures
 from robot_vision.sim.assets import AssetBook, Finish
 from robot_vision.sim.classes import BALL, BOTTLE, BOX, CAN, CLASS_NAMES, CONE, MUG, ROBOT
+from robot_vision.sim.engine import mujoco
 from robot_vision.types import Float64Array
 
 Hulls = tuple[Float64Array, ...]
@@ -163,7 +163,8 @@ def _bottle(book: AssetBook, body: Any, rng: np.random.Generator) -> _Shape:
     neck = radius * float(rng.uniform(0.32, 0.45))
     shoulder, throat = float(rng.uniform(0.52, 0.64)) * height, float(rng.uniform(0.74, 0.8)) * height
     cap = 1.18 * neck
-    blend = [(neck + (radius - neck) * (0.5 + 0.5 * float(np.cos(t))), shoulder + (throat - shoulder) * float(t) / np.pi)
+    rise = throat - shoulder
+    blend = [(neck + (radius - neck) * (0.5 + 0.5 * float(np.cos(t))), shoulder + rise * float(t) / np.pi)
              for t in np.linspace(0, np.pi, 8)]  # fmt: skip
     mesh = meshes.lathe(
         [
@@ -175,10 +176,11 @@ def _bottle(book: AssetBook, body: Any, rng: np.random.Generator) -> _Shape:
         ]
     )
     glass = textures.pick_colour(
-        rng, ("#1f6b3a", "#5b3417", "#2b6cb0", "#cfe8ef", "#e9e4d8", "#7b1e3a", "#17323f", "#e2703a", "#f0c419", "#3fa7a3")
+        rng,
+        ("#1f6b3a", "#5b3417", "#2b6cb0", "#cfe8ef", "#e9e4d8", "#7b1e3a", "#17323f", "#e2703a", "#f0c419", "#3fa7a3"),
     )
     paper, lid = textures.contrasting(rng, glass), textures.pick_colour(rng)
-    outline = np.array([0.9 * radius, shoulder, throat - shoulder + 0.4 * radius, 0.9 * height - throat, cap - neck])
+    outline = np.array([0.9 * radius, shoulder, rise + 0.4 * radius, 0.9 * height - throat, cap - neck])
     ends = np.cumsum(outline) / (outline.sum() + 0.1 * height + cap)
     image = textures.bands([(float(ends[3]), glass), (1.0, lid)], 256, 256)
     low = int(256 * (0.82 * ends[0] + 0.18 * ends[1]))
@@ -186,7 +188,8 @@ def _bottle(book: AssetBook, body: Any, rng: np.random.Generator) -> _Shape:
     if rng.random() < 0.85:
         image[low:high] = textures.label(rng, high - low, 256, paper, textures.contrasting(rng, paper))
     book.show(body, book.mesh(mesh), book.material(image, _GLOSS))
-    book.solid(body, _CYLINDER, [radius, shoulder / 2], 0.45, pos=[0, 0, shoulder / 2], priority=1, friction=[0.22, 0.002, 0.0003])
+    book.solid(body, _CYLINDER, [radius, shoulder / 2], 0.45, pos=[0, 0, shoulder / 2], priority=1,
+               friction=[0.22, 0.002, 0.0003])  # fmt: skip
     book.solid(body, _CYLINDER, [cap, 0.2 * height], 0.03, pos=[0, 0, 0.8 * height])
     return _Shape(radius, 0.0, mesh.hulls)
 
@@ -208,7 +211,8 @@ def _robot(book: AssetBook, body: Any, rng: np.random.Generator) -> _Shape:
     deck = wheel + height
     plate((length, width, height), [0, 0, wheel + 0.01], book.material(shell, _GLOSS), 0.018)
     plate((0.75 * length, 0.8 * width, 0.008), [0, 0, deck + 0.018], dark, 0.004)
-    plate((0.012, 0.7 * width, 0.012), [length, 0, wheel], book.material((0.95, 0.95, 0.85), Finish(emission=0.5)), 0.003)
+    lamp = book.material((0.95, 0.95, 0.85), Finish(emission=0.5))
+    plate((0.012, 0.7 * width, 0.012), [length, 0, wheel], lamp, 0.003)
     mast = float(rng.uniform(0.06, 0.17))
     x = float(rng.uniform(-0.5, 0.4)) * length
     plate((0.012, 0.012, mast / 2), [x, 0, deck + mast / 2 + 0.02], dark, 0.003)

@@ -33,7 +33,7 @@ class SceneConfig:
     objects: tuple[int, int] = (6, 12)
     clutter: tuple[int, int] = (2, 5)
     theme: str = "random"
-    timestep_s: float = 0.004
+    timestep_s: float = 0.005
     shadow_size: int = 2048
     samples: int = 4
 
@@ -106,7 +106,7 @@ def _options(spec: Any, config: SceneConfig, size_wh: tuple[int, int]) -> None:
     visual.quality.shadowsize = config.shadow_size
     visual.quality.offsamples = config.samples
     visual.map.znear, visual.map.zfar = 0.02, 25.0
-    visual.map.shadowclip, visual.map.shadowscale = 1.4, 0.9
+    visual.map.shadowclip, visual.map.shadowscale = 1.0, 0.9
     visual.map.fogstart, visual.map.fogend = 3.0, 9.0
     visual.map.haze = 0.35
     spec.stat.extent = 2.5

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from robot_vision.sim.engine import mujoco
 import numpy as np
 
 from robot_vision.sim import meshes, textures
 from robot_vision.sim.assets import HIDDEN_GROUP, AssetBook, Finish
+from robot_vision.sim.engine import mujoco
 
 THEMES = ("room", "hall", "tabletop", "yard", "field")
 _BOX = mujoco.mjtGeom.mjGEOM_BOX
@@ -154,7 +154,7 @@ def _light(book: AssetBook, rng: np.random.Generator, outdoors: bool) -> None:
     tint = np.array([1.0, 1.0 - 0.05 * abs(warmth), 1.0 - 0.16 * warmth if warmth > 0 else 1.0])
     tint[0] = 1.0 + 0.1 * min(warmth, 0.0)
     azimuth = float(rng.uniform(0, 2 * np.pi))
-    bright = float(rng.uniform(0.6, 0.9))
+    bright = float(rng.uniform(0.55, 0.85))
     if outdoors:
         elevation = float(rng.uniform(0.6, 1.25))
         direction = [-np.cos(azimuth) * np.cos(elevation), -np.sin(azimuth) * np.cos(elevation), -np.sin(elevation)]
@@ -174,7 +174,7 @@ def _light(book: AssetBook, rng: np.random.Generator, outdoors: bool) -> None:
         type=mujoco.mjtLightType.mjLIGHT_DIRECTIONAL, dir=[-np.cos(turn), -np.sin(turn), -1.0], pos=[0, 0, 4],
         diffuse=[float(rng.uniform(0.1, 0.28))] * 3, specular=[0.1] * 3, castshadow=False,
     )  # fmt: skip
-    visual.headlight.ambient = [float(rng.uniform(0.28, 0.42))] * 3
+    visual.headlight.ambient = [float(rng.uniform(0.24, 0.38))] * 3
     visual.headlight.diffuse = [float(rng.uniform(0.05, 0.16))] * 3
     visual.headlight.specular = [0.0, 0.0, 0.0]
 
@@ -194,8 +194,8 @@ def _low_wall(book: AssetBook, rng: np.random.Generator, pos: list[float]) -> No
     half = [float(rng.uniform(0.2, 0.38)), 0.02, float(rng.uniform(0.04, 0.09))]
     draw = (textures.bricks, textures.wood, textures.concrete)[rng.integers(3)]
     material = book.material(draw(rng), _MATT, (2.0, 2.0))
-    place = {"pos": [pos[0], pos[1], half[2]], "quat": _yaw(float(rng.uniform(0, np.pi)))}
-    book.decor(book.spec.worldbody, _BOX, half, material, collides=True, **place)
+    book.decor(book.spec.worldbody, _BOX, half, material, collides=True, pos=[pos[0], pos[1], half[2]],
+               quat=_yaw(float(rng.uniform(0, np.pi))))  # fmt: skip
 
 
 def _plate(book: AssetBook, rng: np.random.Generator, pos: list[float]) -> None:
@@ -215,11 +215,11 @@ def _books(book: AssetBook, rng: np.random.Generator, pos: list[float]) -> None:
         half = [float(rng.uniform(0.1, 0.14)), float(rng.uniform(0.075, 0.1)), float(rng.uniform(0.01, 0.018))]
         cover = book.material(textures.pick_colour(rng), Finish(0.2, 0.3))
         turn += float(rng.uniform(-0.4, 0.4))
-        spot = {"pos": [pos[0], pos[1], z + half[2]], "quat": _yaw(turn)}
-        book.decor(world, _BOX, [half[0] - 0.006, half[1] - 0.006, half[2] - 0.002], paper, collides=True, **spot)
-        for level in (0.0, 2 * half[2]):
-            spot["pos"] = [pos[0], pos[1], z + level + (0.002 if level == 0 else -0.002)]
-            book.decor(world, _BOX, [half[0], half[1], 0.0025], cover, **spot)
+        quat = _yaw(turn)
+        inner = [half[0] - 0.006, half[1] - 0.006, half[2] - 0.002]
+        book.decor(world, _BOX, inner, paper, collides=True, pos=[*pos, z + half[2]], quat=quat)
+        for level in (0.002, 2 * half[2] - 0.002):
+            book.decor(world, _BOX, [half[0], half[1], 0.0025], cover, pos=[*pos, z + level], quat=quat)
         z += 2 * half[2] + 0.001
 
 

@@ -34,8 +34,7 @@ def pick_colour(rng: np.random.Generator, choices: tuple[str, ...] = OBJECT_COLO
 
 def contrasting(rng: np.random.Generator, colour: Colour) -> Colour:
     """A palette colour whose brightness or hue clearly differs from the one given."""
-    best = max((pick_colour(rng) for _ in range(4)), key=lambda other: float(np.abs(np.subtract(other, colour)).sum()))
-    return best
+    return max((pick_colour(rng) for _ in range(4)), key=lambda other: float(np.abs(np.subtract(other, colour)).sum()))
 
 
 def noise(rng: np.random.Generator, exponent: float, stretch: tuple[float, float] = (1.0, 1.0)) -> FloatImage:
@@ -225,8 +224,9 @@ def label(rng: np.random.Generator, height: int, width: int, ground: Colour, ink
         elif shape == 1:
             cv2.ellipse(image, (x, height // 2), (width // 7, height // 4), 20, 0, 360, tint, -1, cv2.LINE_AA)
         elif shape == 2:
-            points = np.array([[x - height // 3, height * 3 // 4], [x, height // 5], [x + height // 3, height * 3 // 4]])
-            cv2.fillPoly(image, [points.astype(np.int32)], tint, cv2.LINE_AA)
+            low, half = height * 3 // 4, height // 3
+            points = np.array([[x - half, low], [x, height // 5], [x + half, low]], np.int32)
+            cv2.fillPoly(image, [points], tint, cv2.LINE_AA)
         else:
             for line in range(3):
                 y = int(height * (0.25 + 0.22 * line))

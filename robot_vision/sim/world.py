@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 
 from robot_vision.errors import InvalidValueError, MissingDependencyError
-from robot_vision.sim.cameras import CAMERA_KINDS, FOVY_DEG, CameraPose, Intrinsics, camera_path
+from robot_vision.sim.cameras import CAMERA_KINDS, CameraPose, Intrinsics, camera_path
 from robot_vision.sim.engine import mujoco
 from robot_vision.sim.ground_truth import GroundTruth, GroundTruthReader
 from robot_vision.sim.motion import Director
 from robot_vision.sim.scene import Scene, SceneConfig, build_scene
 from robot_vision.types import UInt8Array
 
-START_NS = 1_767_258_000_000_000_000
+START_NS = 1_750_000_000_000_000_000
 _CONTROL_S = 0.02
 _OPTICAL_TO_MUJOCO = np.diag([1.0, -1.0, -1.0])
 
@@ -31,6 +31,7 @@ class WorldConfig:
         size_wh: Image width and height in pixels.
         camera: `fixed`, `handheld` or `uav`.
         rate_hz: Frames per simulated second.
+        fovy_deg: Vertical field of view in degrees.
         scene: What the scene holds.
 
     Raises:
@@ -41,6 +42,7 @@ class WorldConfig:
     size_wh: tuple[int, int] = (320, 240)
     camera: str = "fixed"
     rate_hz: float = 20.0
+    fovy_deg: float = 50.0
     scene: SceneConfig = field(default_factory=SceneConfig)
 
     def __post_init__(self) -> None:
@@ -52,6 +54,8 @@ class WorldConfig:
             raise InvalidValueError(f"WorldConfig.camera: {self.camera!r} is unknown; use one of {CAMERA_KINDS}")
         if not 0.1 <= self.rate_hz <= 50:
             raise InvalidValueError(f"WorldConfig.rate_hz: expected 0.1 to 50, got {self.rate_hz}")
+        if not 5 <= self.fovy_deg <= 120:
+            raise InvalidValueError(f"WorldConfig.fovy_deg: expected 5 to 120, got {self.fovy_deg}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,8 +92,8 @@ class World:
         scene_rng, motion_rng, camera_rng = (
             np.random.default_rng(child) for child in np.random.SeedSequence(config.seed).spawn(3)
         )
-        self.scene: Scene = build_scene(config.scene, scene_rng, config.size_wh, FOVY_DEG)
-        self.intrinsics = Intrinsics.from_fovy(config.size_wh, FOVY_DEG)
+        self.scene: Scene = build_scene(config.scene, scene_rng, config.size_wh, config.fovy_deg)
+        self.intrinsics = Intrinsics.from_fovy(config.size_wh, config.fovy_deg)
         self.data: Any = mujoco.MjData(self.scene.model)
         self._director = Director(self.scene, motion_rng)
         self._path = camera_path(config.camera, camera_rng)
@@ -125,9 +129,7 @@ class World:
         time_s = self._steps * self.config.scene.timestep_s
         camera = self._path.pose(time_s)
         self.data.mocap_pos[self._eye] = camera.position
-        quaternion = np.zeros(4)
-        mujoco.mju_mat2Quat(quaternion, (camera.rotation @ _OPTICAL_TO_MUJOCO).ravel())
-        self.data.mocap_quat[self._eye] = quaternion
+        mujoco.mju_mat2Quat(self.data.mocap_quat[self._eye], (camera.rotation @ _OPTICAL_TO_MUJOCO).ravel())
         mujoco.mj_kinematics(self.scene.model, self.data)
         mujoco.mj_camlight(self.scene.model, self.data)
         self._renderer.update_scene(self.data, camera="eye")
