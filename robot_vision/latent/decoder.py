@@ -1,0 +1,103 @@
+"""Images of latent states, so that an agent's memory or imagination can be looked at."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from robot_vision.errors import InvalidValueError, ModelError
+from robot_vision.params import SessionParams
+from robot_vision.runtime.card import ModelCard
+from robot_vision.runtime.session import OnnxSession, Session
+from robot_vision.types import Float32Array, UInt8Array
+
+
+class Decoder:
+    """Latent mean to RGB image; for one thread at a time.
+
+    Args:
+        card: Card of task `latent_decoder`; its `output` says how network values become pixels.
+        session_params: Execution settings.
+        session: Network to use instead of opening the card's, for tests.
+
+    Raises:
+        ModelError: If the card is for another task, or the network has no such output.
+        ProviderError: If the execution provider cannot be had.
+    """
+
+    def __init__(self, card: ModelCard, session_params: SessionParams, session: Session | None = None) -> None:
+        if card.task != "latent_decoder" or card.latent is None:
+            raise ModelError(f"{card.name}: expected a card of task latent_decoder, got {card.task}")
+        self.card = card
+        self.session: Session = OnnxSession(card, session_params) if session is None else session
+        self._latent_size = card.latent.size
+        self._output_index = self._index_of(card.input.name)
+        width, height = card.input.size_wh
+        self._shape = (3, height, width)
+        unit = np.float32(1 / (255 * card.input.scale))
+        self._gain = np.asarray(card.input.std, np.float32)[:, None, None] * unit
+        self._offset = np.asarray(card.input.mean, np.float32)[:, None, None] * unit
+
+    @property
+    def latent_size(self) -> int:
+        """Number of latent dimensions."""
+        return self._latent_size
+
+    @property
+    def size_wh(self) -> tuple[int, int]:
+        """Width and height of the decoded image in pixels."""
+        return self._shape[2], self._shape[1]
+
+    def decode(self, mean: Float32Array) -> UInt8Array:
+        """The image of one latent state.
+
+        Args:
+            mean: (D,) float32.
+
+        Returns:
+            (H, W, 3) uint8, RGB.
+
+        Raises:
+            InvalidValueError: If `mean` has another shape or values that are not finite.
+            ModelError: If the network fails, or gives another shape or values that are not finite.
+        """
+        image = np.clip(self.decode_unit(mean), 0, 1) * np.float32(255)
+        return np.ascontiguousarray(np.rint(image).astype(np.uint8).transpose(1, 2, 0))
+
+    def decode_unit(self, mean: Float32Array) -> Float32Array:
+        """The image of one latent state as the network gives it, neither clipped nor rounded.
+
+        Args:
+            mean: (D,) float32.
+
+        Returns:
+            (3, H, W) float32, RGB, black 0 and white 1.
+
+        Raises:
+            InvalidValueError: If `mean` has another shape or values that are not finite.
+            ModelError: If the network fails, or gives another shape or values that are not finite.
+        """
+        if np.shape(mean) != (self._latent_size,) or not np.isfinite(mean).all():
+            raise InvalidValueError(
+                f"latent of {self.card.name}: expected {self._latent_size} finite values, got shape {np.shape(mean)}"
+                f"{'' if np.isfinite(mean).all() else ' with values that are not finite'}"
+            )
+        self.session.input_buffer[0] = mean
+        values = np.asarray(self.session.run()[self._output_index], np.float32)
+        if values.shape != (1, *self._shape) or not np.isfinite(values).all():
+            raise ModelError(
+                f"{self.card.onnx_path}: expected finite values of shape {(1, *self._shape)}, got shape {values.shape}"
+                f"{'' if np.isfinite(values).all() else ' with values that are not finite'}"
+            )
+        image: Float32Array = values[0] * self._gain + self._offset
+        return image if self.card.input.colour == "RGB" else image[::-1]
+
+    def _index_of(self, name: str) -> int:
+        names = self.session.output_names
+        if not name and len(names) == 1:
+            return 0
+        if name not in names:
+            raise ModelError(
+                f"{self.card.onnx_path}: no output named {name or '(any)'}; it has {', '.join(names)}: "
+                "correct output.name in the card"
+            )
+        return names.index(name)

@@ -1,0 +1,136 @@
+"""Latent states of camera frames: any image encoder with a model card, on ONNX Runtime."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from robot_vision.errors import FrameError, ModelError
+from robot_vision.latent.decoder import Decoder
+from robot_vision.params import EncoderParams, SessionParams
+from robot_vision.preprocess import Preprocessor
+from robot_vision.runtime.card import InputSpec, LatentSpec, ModelCard, load_card
+from robot_vision.runtime.session import OnnxSession, Session
+from robot_vision.types import Float32Array, Frame, Latent
+
+
+class Encoder:
+    """Frame to `Latent`; for one thread at a time.
+
+    An output may be a vector or spatial: (1, D) and (1, C, H, W) are both flattened in C order to D values.
+
+    Args:
+        card: Card of task `latent_encoder`.
+        session_params: Execution settings, also those of the decoder.
+        params: Encoder settings; with `novelty` the card's decoder is loaded too.
+        session: Network to use instead of opening the card's, for tests.
+
+    Raises:
+        ModelError: If the card is for another task, the network's outputs are not the card's, or novelty is asked for
+            and decoder and encoder do not fit together.
+        ProviderError: If the execution provider cannot be had.
+    """
+
+    def __init__(
+        self, card: ModelCard, session_params: SessionParams, params: EncoderParams, session: Session | None = None
+    ) -> None:
+        if card.task != "latent_encoder" or card.latent is None:
+            raise ModelError(f"{card.name}: expected a card of task latent_encoder, got {card.task}")
+        self.card = card
+        self.session: Session = OnnxSession(card, session_params) if session is None else session
+        self._hash = card.identity_hash
+        self._preprocessor = Preprocessor(card.input)
+        self._mean_index = _output_index(card, self.session, card.latent.mean_output)
+        log_variance = card.latent.log_variance_output
+        self._log_variance_index = None if log_variance is None else _output_index(card, self.session, log_variance)
+        self._size = card.latent.size
+        self._novelty = _novelty_of(card, card.latent, session_params) if params.novelty else None
+
+    @property
+    def computes_novelty(self) -> bool:
+        """Whether `Latent.novelty` is a number: it was asked for and the card names a decoder and a calibration."""
+        return self._novelty is not None
+
+    def encode(self, frame: Frame) -> Latent:
+        """The latent state of one frame.
+
+        Args:
+            frame: Image of any size.
+
+        Returns:
+            Mean, log-variance (empty if the encoder has none), the encoder's name and hash, and the novelty: mean
+            squared error of the decoded mean over the network's input image, in units of standard deviations above the
+            calibration frames' mean; NaN if it is not computed.
+
+        Raises:
+            FrameError: If the network gives values that are not finite; the message names the frame's stamp.
+            ModelError: If the network fails, or its output has another size than the card says.
+        """
+        self._preprocessor.fill(frame.rgb, self.session.input_buffer)
+        outputs = self.session.run()
+        mean = self._vector(outputs[self._mean_index], "mean", frame)
+        if self._log_variance_index is None:
+            log_variance = np.zeros(0, np.float32)
+        else:
+            log_variance = self._vector(outputs[self._log_variance_index], "log-variance", frame)
+        novelty = math.nan
+        if self._novelty is not None:
+            novelty = self._novelty.score(self.session.input_buffer, mean)
+        return Latent(mean, log_variance, self.card.name, self._hash, novelty)
+
+    def _vector(self, output: npt.NDArray[Any], what: str, frame: Frame) -> Float32Array:
+        values = np.asarray(output, np.float32).reshape(-1)
+        if len(values) != self._size:
+            raise ModelError(
+                f"{self.card.onnx_path}: {what} has {len(values)} values (shape {output.shape}), but the card says "
+                f"latent.size {self._size}; correct the card"
+            )
+        if not np.isfinite(values).all():
+            raise FrameError(
+                f"frame at {frame.stamp_ns} ns: {self.card.name} gave a {what} with "
+                f"{int((~np.isfinite(values)).sum())} values that are not finite"
+            )
+        return values
+
+
+class _Novelty:
+    """Standardised reconstruction error of an encoder's input."""
+
+    def __init__(self, card: ModelCard, decoder: Decoder, error_mean: float, error_std: float) -> None:
+        self._spec: InputSpec = card.input
+        self._decoder = decoder
+        self._error_mean, self._error_std = error_mean, error_std
+        self._scale = np.asarray(self._spec.std, np.float32)[:, None, None] / np.float32(255 * self._spec.scale)
+        self._offset = np.asarray(self._spec.mean, np.float32)[:, None, None] / np.float32(255 * self._spec.scale)
+
+    def score(self, network_input: Float32Array, mean: Float32Array) -> float:
+        image = network_input[0] * self._scale + self._offset
+        if self._spec.colour == "BGR":
+            image = image[::-1]
+        difference = image - self._decoder.decode_unit(mean)
+        return (float(np.square(difference).mean()) - self._error_mean) / self._error_std
+
+
+def _novelty_of(card: ModelCard, latent: LatentSpec, session_params: SessionParams) -> _Novelty | None:
+    if latent.decoder is None or latent.novelty_error_mean is None or latent.novelty_error_std is None:
+        return None
+    decoder = Decoder(load_card(Path(latent.decoder)), session_params)
+    if decoder.latent_size != latent.size or decoder.size_wh != card.input.size_wh:
+        raise ModelError(
+            f"{card.name}: novelty needs a decoder of {latent.size} values to an image of {card.input.size_wh} pixels, "
+            f"but {latent.decoder} takes {decoder.latent_size} values and gives {decoder.size_wh}"
+        )
+    return _Novelty(card, decoder, latent.novelty_error_mean, latent.novelty_error_std)
+
+
+def _output_index(card: ModelCard, session: Session, name: str) -> int:
+    if name not in session.output_names:
+        raise ModelError(
+            f"{card.onnx_path}: no output named {name}; it has {', '.join(session.output_names)}: "
+            "correct output in the card"
+        )
+    return session.output_names.index(name)
