@@ -70,7 +70,7 @@ class VaeTraining:
     validation: Path | None = field(
         default=None, metadata=_about("folder of held-out images; without it the last tenth of --data", kind=Path)
     )
-    out: Path = field(default=Path("models"), metadata=_about("folder of the ONNX files and their cards"))
+    out: Path = field(default=Path("models"), metadata=_about("folder of the ONNX files and their cards", shown=False))
     name: str = field(default="simworld_vae", metadata=_about("the files are NAME_encoder and NAME_decoder"))
     work: Path = field(
         default=Path("runs/vae"),
