@@ -36,6 +36,10 @@ class Session(Protocol):
         """Names of the outputs, in the order in which `run` returns them."""
 
     @property
+    def output_shapes(self) -> tuple[tuple[int, ...], ...]:
+        """Shapes of the outputs, as the warm-up run gave them."""
+
+    @property
     def provider(self) -> str:
         """Provider really in use: tensorrt, cuda or cpu."""
 
@@ -81,7 +85,7 @@ class OnnxSession:
         # What goes wrong in a run is in the exception; ONNX Runtime would write it to stderr as well.
         self._run_options = ort.RunOptions()
         self._run_options.log_severity_level = _LOG_FATAL_ONLY
-        self.output_shapes: tuple[tuple[int, ...], ...] = tuple(output.shape for output in self.run())
+        self._output_shapes = tuple(output.shape for output in self.run())
 
     @property
     def input_buffer(self) -> Float32Array:
@@ -92,6 +96,11 @@ class OnnxSession:
     def output_names(self) -> tuple[str, ...]:
         """Names of the outputs, in the order in which `run` returns them."""
         return self._output_names
+
+    @property
+    def output_shapes(self) -> tuple[tuple[int, ...], ...]:
+        """Shapes of the outputs, as the warm-up run gave them."""
+        return self._output_shapes
 
     @property
     def provider(self) -> str:

@@ -1,0 +1,188 @@
+"""The detection stage: one frame in, boxes in its pixels out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from robot_vision.detection.heads import HEADS, Candidates, HeadDecoder
+from robot_vision.detection.nms import suppress
+from robot_vision.errors import InvalidValueError, ModelError
+from robot_vision.geometry import ResizeTransform, clip_boxes
+from robot_vision.params import DetectorParams, SessionParams
+from robot_vision.preprocess import Preprocessor
+from robot_vision.runtime.card import ModelCard
+from robot_vision.runtime.export import class_count, recognise_head
+from robot_vision.runtime.session import OnnxSession, Session
+from robot_vision.types import Detections, Frame
+
+
+@dataclass(frozen=True, eq=False)
+class _Settings:
+    """Parameters and what follows from them, replaced together."""
+
+    params: DetectorParams
+    wanted: npt.NDArray[np.bool_] | None
+
+
+class Detector:
+    """Finds objects in frames with a YOLO network.
+
+    Use it from one thread; `set_params` alone may be called from another.
+
+    Args:
+        card: A detection network.
+        session_params: How the network is executed.
+        detector_params: Thresholds, limits and class filter.
+        open_session: Makes the session; another one is for tests.
+
+    Raises:
+        ModelError: If the network cannot be loaded or run, or its output is not what the card says.
+        ProviderError: If the execution provider asked for cannot be had.
+        InvalidValueError: If `detector_params.classes` names an unknown class.
+    """
+
+    def __init__(
+        self,
+        card: ModelCard,
+        session_params: SessionParams,
+        detector_params: DetectorParams,
+        open_session: Callable[[ModelCard, SessionParams], Session] = OnnxSession,
+    ) -> None:
+        if card.task != "detection":
+            raise ModelError(f"model {card.name}: expected task detection, its card says {card.task}")
+        self.card = card
+        self._settings = self._checked(detector_params)
+        self._preprocessor = Preprocessor(card.input)
+        self._session = open_session(card, session_params)
+        self._head = _head_of(card, list(self._session.output_shapes))
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of the classes in the order of their ids."""
+        return self.card.class_names
+
+    @property
+    def session(self) -> Session:
+        """The network in use; tells provider and device."""
+        return self._session
+
+    @property
+    def params(self) -> DetectorParams:
+        """The parameters that the next frame is processed with."""
+        return self._settings.params
+
+    def set_params(self, params: DetectorParams) -> None:
+        """Change thresholds, limits and class filter from the next frame on.
+
+        Args:
+            params: The new parameters; `model` and `class_id_format` have no effect here.
+
+        Raises:
+            InvalidValueError: If `classes` names an unknown class; the old parameters stay.
+        """
+        self._settings = self._checked(params)
+
+    def detect(self, frame: Frame) -> Detections:
+        """Detect objects in one frame.
+
+        Args:
+            frame: The image.
+
+        Returns:
+            Boxes by falling score, in pixels of the frame, clipped to it.
+
+        Raises:
+            ModelError: If the network fails, or its scores or class ids are not what the card says.
+        """
+        transform = self.preprocess(frame)
+        return self.postprocess(self._session.run(), transform, frame.size_wh)
+
+    def preprocess(self, frame: Frame) -> ResizeTransform:
+        """The first step of `detect`: write the frame into the network's input.
+
+        Args:
+            frame: The image.
+
+        Returns:
+            Where the image lies in the network's input.
+        """
+        return self._preprocessor.fill(frame.rgb, self._session.input_buffer)
+
+    def postprocess(
+        self, outputs: tuple[npt.NDArray[Any], ...], transform: ResizeTransform, source_wh: tuple[int, int]
+    ) -> Detections:
+        """The last step of `detect`: raw outputs to detections.
+
+        Finished boxes (layout `yolov10`) are suppressed only across classes, and only on request.
+
+        Args:
+            outputs: What the network returned: one array, laid out as the head says.
+            transform: Where the image lies in the network's input.
+            source_wh: Width and height of the frame in pixels.
+
+        Returns:
+            Boxes by falling score, in pixels of the frame, clipped to it; boxes beside the image are dropped.
+
+        Raises:
+            ModelError: If scores or class ids are not what the card says.
+        """
+        settings = self._settings
+        params = settings.params
+        found = self._head.decode(outputs[0], self.card.input.size_wh, params.confidence_threshold)
+        self._check_classes(found)
+        if settings.wanted is not None:
+            found = found.select(settings.wanted[found.class_ids])
+        if not len(found):
+            return Detections.empty()
+        boxes_xyxy = clip_boxes(transform.to_source(found.boxes_xyxy), source_wh)
+        if self._head.needs_suppression or params.class_agnostic:
+            class_ids = None if params.class_agnostic else found.class_ids
+            best = suppress(found.boxes_xyxy, found.scores, class_ids, params.iou_threshold, params.max_detections)
+        else:
+            best = np.argsort(-found.scores, kind="stable")[: params.max_detections]
+        best = best[(boxes_xyxy[best, 2:] > boxes_xyxy[best, :2]).all(axis=1)]
+        return Detections(boxes_xyxy[best], np.minimum(found.scores[best], np.float32(1)), found.class_ids[best])
+
+    def _checked(self, params: DetectorParams) -> _Settings:
+        names = self.card.class_names
+        unknown = [name for name in params.classes if name not in names]
+        if unknown:
+            raise InvalidValueError(
+                f"detector.classes: model {self.card.name} has no class {', '.join(unknown)}; it has {', '.join(names)}"
+            )
+        return _Settings(params, np.isin(names, params.classes) if params.classes else None)
+
+    def _check_classes(self, found: Candidates) -> None:
+        if len(found) and not 0 <= found.class_ids.min() <= found.class_ids.max() < len(self.class_names):
+            raise ModelError(
+                f"{self.card.onnx_path}: the network returned class ids {found.class_ids.min()} to "
+                f"{found.class_ids.max()}, its card names {len(self.class_names)} classes"
+            )
+
+
+def _head_of(card: ModelCard, output_shapes: list[tuple[int | None, ...]]) -> HeadDecoder:
+    shapes = ", ".join(str(list(shape)) for shape in output_shapes)
+    if len(output_shapes) != 1 or len(output_shapes[0]) != 3:
+        raise ModelError(f"{card.onnx_path}: expected one output with three dimensions, the network has {shapes}")
+    recognised = recognise_head(output_shapes, card.input.size_wh)
+    head = card.head or recognised
+    if head is None:
+        raise ModelError(
+            f"{card.onnx_path}: output {shapes} fits no known layout; set output.head in its card to one of "
+            f"{', '.join(HEADS)}"
+        )
+    impossible = recognised != "yolox" if head == "yolox" else head == "yolov10" and output_shapes[0][2] != 6
+    if impossible:
+        raise ModelError(f"{card.onnx_path}: the card says layout {head}, but output {shapes} cannot be that")
+    count = class_count(head, output_shapes)
+    if count is not None and count != len(card.class_names):
+        raise ModelError(
+            f"{card.onnx_path}: output {shapes} as layout {head} has {count} classes, its card names "
+            f"{len(card.class_names)}"
+        )
+    return HEADS[head]
