@@ -11,6 +11,9 @@ from typing import Any
 import numpy as np
 
 from robot_vision.errors import EvaluationError, MissingDependencyError
+from robot_vision.evaluation.ground_truth import LabelledBoxes
+from robot_vision.geometry import box_area
+from robot_vision.types import Detections, Float32Array
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,50 @@ class DetectionMetrics:
     ap50: float
     ap_by_class: Mapping[str, float]
     ap50_by_class: Mapping[str, float]
+
+
+def detection_metrics(
+    truth: Sequence[LabelledBoxes], found: Sequence[Detections], class_names: Sequence[str]
+) -> DetectionMetrics:
+    """Average precision over frames.
+
+    Args:
+        truth: Ground truth of each frame; ignored objects count as COCO's crowds do, neither right nor wrong.
+        found: Detections of the same frames.
+        class_names: Names by class id.
+
+    Returns:
+        The metrics.
+
+    Raises:
+        EvaluationError: If the numbers of frames differ or there is nothing to find.
+        MissingDependencyError: If pycocotools is not installed.
+    """
+    if len(truth) != len(found):
+        raise EvaluationError(
+            f"ground truth has {len(truth)} frames, the detections {len(found)}; compare the same ones"
+        )
+    annotations = [
+        {"image_id": image, "category_id": int(class_id), "bbox": bbox, "area": area, "iscrowd": int(ignored)}
+        for image, boxes in enumerate(truth)
+        for class_id, bbox, area, ignored in zip(
+            boxes.class_ids, _xywh(boxes.boxes_xyxy), box_area(boxes.boxes_xyxy).tolist(), boxes.ignored, strict=True
+        )
+    ]
+    results = [
+        {"image_id": image, "category_id": int(class_id), "bbox": bbox, "score": float(score)}
+        for image, boxes in enumerate(found)
+        for class_id, bbox, score in zip(boxes.class_ids, _xywh(boxes.boxes_xyxy), boxes.scores, strict=True)
+    ]
+    images = [{"id": image} for image in range(len(truth))]
+    categories = [{"id": number, "name": name} for number, name in enumerate(class_names)]
+    return coco_metrics({"images": images, "annotations": annotations, "categories": categories}, results)
+
+
+def _xywh(boxes_xyxy: Float32Array) -> list[list[float]]:
+    boxes = boxes_xyxy.astype(np.float64)
+    boxes[:, 2:] -= boxes[:, :2]
+    return [[float(value) for value in row] for row in boxes]
 
 
 def coco_metrics(ground_truth: Mapping[str, Any], results: Sequence[Mapping[str, Any]]) -> DetectionMetrics:
@@ -49,21 +96,25 @@ def coco_metrics(ground_truth: Mapping[str, Any], results: Sequence[Mapping[str,
         from pycocotools.cocoeval import COCOeval  # noqa: PLC0415
     except ImportError as error:
         raise MissingDependencyError("average precision needs pycocotools; run: pip install pycocotools") from error
-    if not ground_truth["annotations"]:
+    # pycocotools takes an annotation with id 0 for unmatched and writes into what it is given.
+    annotations = [{**annotation, "id": number} for number, annotation in enumerate(ground_truth["annotations"], 1)]
+    wanted = {annotation["category_id"] for annotation in annotations if not annotation.get("iscrowd", 0)}
+    if not wanted:
         raise EvaluationError("average precision needs at least one labelled object, the ground truth has none")
+    names = {category["id"]: category["name"] for category in ground_truth["categories"]}
     unknown = {int(r["image_id"]) for r in results} - {int(i["id"]) for i in ground_truth["images"]}
     if unknown:
         raise EvaluationError(f"results name images that the ground truth does not have: {sorted(unknown)[:5]}")
     if not results:
-        return DetectionMetrics(0.0, 0.0, {}, {})
+        nothing = {names[category]: 0.0 for category in sorted(wanted)}
+        return DetectionMetrics(0.0, 0.0, nothing, nothing)
     with contextlib.redirect_stdout(io.StringIO()):
         truth = COCO()
-        truth.dataset = {"info": {}, **ground_truth}
+        truth.dataset = {"info": {}, **ground_truth, "annotations": annotations}
         truth.createIndex()
         evaluation = COCOeval(truth, truth.loadRes([dict(result) for result in results]), "bbox")
         evaluation.evaluate()
         evaluation.accumulate()
-    names = {category["id"]: category["name"] for category in ground_truth["categories"]}
     # precision: IoU threshold, recall level, class, area range, detection limit; -1 where a class has no ground truth.
     precision = evaluation.eval["precision"][:, :, :, 0, 2]
     by_class, by_class50 = {}, {}
