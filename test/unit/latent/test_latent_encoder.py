@@ -1,0 +1,144 @@
+"""The encoder stage against ONNX Runtime run by hand, and what it refuses."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime as ort
+import pytest
+
+from robot_vision.errors import FrameError, ModelError
+from robot_vision.latent.encoder import Encoder
+from robot_vision.params import EncoderParams, SessionParams
+from robot_vision.runtime.card import ModelCard, load_card
+from robot_vision.types import Frame
+
+CPU = SessionParams(provider="cpu")
+STAMP_NS = 1_234_567_890_123
+
+
+class FakeSession:
+    """A network whose outputs are given."""
+
+    provider = "cpu"
+    device = "cpu"
+
+    def __init__(self, outputs: dict[str, npt.NDArray[Any]]) -> None:
+        self.input_buffer = np.zeros((1, 3, 64, 64), np.float32)
+        self.output_names = tuple(outputs)
+        self._outputs = tuple(outputs.values())
+
+    def run(self) -> tuple[npt.NDArray[Any], ...]:
+        return self._outputs
+
+
+@pytest.fixture(scope="module")
+def card() -> ModelCard:
+    return load_card("simworld_vae_encoder")
+
+
+@pytest.fixture(scope="module")
+def blocks() -> npt.NDArray[np.uint8]:
+    """A 64×64 image."""
+    return np.random.default_rng(5).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+
+
+@pytest.fixture(scope="module")
+def frame(blocks: npt.NDArray[np.uint8]) -> Frame:
+    """The same image with every pixel repeated, so that any averaging resize gives exactly `blocks` back."""
+    return Frame(blocks.repeat(3, axis=0).repeat(5, axis=1), STAMP_NS, "camera")
+
+
+def by_hand(card: ModelCard, network_input: npt.NDArray[np.float32], output: str) -> npt.NDArray[Any]:
+    session = ort.InferenceSession(str(card.onnx_path), providers=["CPUExecutionProvider"])
+    return session.run([output], {session.get_inputs()[0].name: network_input})[0]
+
+
+def test_mean_and_log_variance_are_those_of_the_network_run_by_hand(card, blocks, frame):
+    image = (blocks / 255).astype(np.float32).transpose(2, 0, 1)[None]
+    latent = Encoder(card, CPU, EncoderParams()).encode(frame)
+    np.testing.assert_allclose(latent.mean, by_hand(card, image, "mean")[0], rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(latent.log_variance, by_hand(card, image, "log_variance")[0], rtol=1e-4, atol=1e-5)
+
+
+def test_a_latent_names_its_encoder_and_leaves_novelty_out_unless_asked(card, frame):
+    encoder = Encoder(card, CPU, EncoderParams())
+    latent = encoder.encode(frame)
+    assert (latent.encoder, latent.encoder_hash) == ("simworld_vae_encoder", card.identity_hash)
+    assert math.isnan(latent.novelty)
+    assert not encoder.computes_novelty
+
+
+def test_a_later_frame_does_not_change_an_earlier_latent(card, frame):
+    encoder = Encoder(card, CPU, EncoderParams())
+    first = encoder.encode(frame)
+    kept = first.mean.copy()
+    encoder.encode(Frame(np.zeros((48, 64, 3), np.uint8), 0, "camera"))
+    np.testing.assert_array_equal(first.mean, kept)
+
+
+@pytest.mark.parametrize(
+    ("colour", "mean", "std"), [("RGB", (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)), ("BGR", (0.5, 0.4, 0.3), (0.2, 0.3, 0.4))]
+)
+def test_novelty_is_the_standardised_error_in_unit_pixels_for_any_input_scaling(card, blocks, frame, colour, mean, std):
+    spec = replace(card.input, colour=colour, mean=mean, std=std)
+    spec_card = replace(card, input=spec)
+    encoder = Encoder(spec_card, CPU, EncoderParams(novelty=True))
+    latent = encoder.encode(frame)
+    decoded = by_hand(load_card("simworld_vae_decoder"), latent.mean[None], "image")[0].transpose(1, 2, 0)
+    error = float(np.mean((blocks / 255 - decoded) ** 2))
+    expected = (error - card.latent.novelty_error_mean) / card.latent.novelty_error_std
+    assert encoder.computes_novelty
+    assert latent.novelty == pytest.approx(expected, abs=1e-3)
+
+
+@pytest.mark.parametrize("missing", ["decoder", "novelty_error_mean"])
+def test_novelty_is_nan_where_the_card_has_no_decoder_or_no_calibration(card, frame, missing):
+    encoder = Encoder(replace(card, latent=replace(card.latent, **{missing: None})), CPU, EncoderParams(novelty=True))
+    assert not encoder.computes_novelty
+    assert math.isnan(encoder.encode(frame).novelty)
+
+
+def test_a_spatial_output_is_flattened_channels_first(card, frame):
+    values = np.arange(32, dtype=np.float32)
+    session = FakeSession({"features": values.reshape(1, 2, 4, 4)})
+    spec = replace(card.latent, mean_output="features", log_variance_output=None)
+    latent = Encoder(replace(card, latent=spec), CPU, EncoderParams(), session).encode(frame)
+    np.testing.assert_array_equal(latent.mean, values)
+    assert latent.log_variance.shape == (0,)
+
+
+@pytest.mark.parametrize("output", ["mean", "log_variance"])
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_values_that_are_not_finite_are_an_error_that_names_the_frame(card, frame, output, value):
+    outputs = {name: np.zeros((1, 32), np.float32) for name in ("mean", "log_variance")}
+    outputs[output][0, 3] = value
+    with pytest.raises(FrameError, match=rf"{STAMP_NS} ns.*1 values that are not finite"):
+        Encoder(card, CPU, EncoderParams(), FakeSession(outputs)).encode(frame)
+
+
+def test_a_latent_of_another_size_than_the_card_says_is_an_error(card, frame):
+    outputs = {name: np.zeros((1, 31), np.float32) for name in ("mean", "log_variance")}
+    with pytest.raises(ModelError, match=r"31 values.*latent.size 32"):
+        Encoder(card, CPU, EncoderParams(), FakeSession(outputs)).encode(frame)
+
+
+def test_an_output_that_the_network_lacks_is_an_error_that_lists_what_it_has(card):
+    with pytest.raises(ModelError, match="no output named mu; it has mean, log_variance"):
+        Encoder(replace(card, latent=replace(card.latent, mean_output="mu")), CPU, EncoderParams())
+
+
+def test_a_card_for_another_task_is_an_error():
+    with pytest.raises(ModelError, match="latent_encoder, got latent_decoder"):
+        Encoder(load_card("simworld_vae_decoder"), CPU, EncoderParams())
+
+
+def test_novelty_refuses_a_decoder_of_another_image_size(card):
+    smaller = replace(card, input=replace(card.input, size_wh=(32, 32)))
+    outputs = {name: np.zeros((1, 32), np.float32) for name in ("mean", "log_variance")}
+    with pytest.raises(ModelError, match=r"\(32, 32\).*\(64, 64\)"):
+        Encoder(smaller, CPU, EncoderParams(novelty=True), FakeSession(outputs))
