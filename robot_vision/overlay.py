@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from robot_vision.errors import InvalidValueError
-from robot_vision.types import Detections, Tracks, UInt8Array
+from robot_vision.types import Detections, Float32Array, Tracks, UInt8Array
 
 _GOLDEN_RATIO = 0.618034
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
@@ -51,21 +51,62 @@ def draw(rgb: UInt8Array, objects: Tracks | Detections, class_names: Sequence[st
     Raises:
         InvalidValueError: If `rgb` is not (H, W, 3) uint8.
     """
+    ids = objects.ids if isinstance(objects, Tracks) else None
+    # Strong ones last, so that their labels stay on top.
+    order = np.argsort(objects.scores, kind="stable")
+    numbers = objects.class_ids if ids is None else ids
+    labels = [
+        box_label(
+            class_names[class_id] if 0 <= class_id < len(class_names) else str(class_id),
+            None if ids is None else str(ids[row]),
+            float(objects.scores[row]),
+        )
+        for row, class_id in zip(order, objects.class_ids[order], strict=True)
+    ]
+    return draw_boxes(rgb, objects.boxes_xyxy[order], labels, numbers[order].tolist())
+
+
+def box_label(class_name: str, identity: str | None, score: float) -> str:
+    """The text at a box.
+
+    Args:
+        class_name: Name of the class.
+        identity: Track id; None or empty for a detection.
+        score: In [0, 1].
+
+    Returns:
+        As in `mug #12 0.87`.
+    """
+    return f"{class_name} #{identity} {score:.2f}" if identity else f"{class_name} {score:.2f}"
+
+
+def draw_boxes(
+    rgb: UInt8Array, boxes_xyxy: Float32Array, labels: Sequence[str], colour_numbers: Sequence[int]
+) -> UInt8Array:
+    """A copy of the image with labelled boxes, the last on top.
+
+    Args:
+        rgb: (H, W, 3) uint8 RGB, left as it is.
+        boxes_xyxy: (N, 4) float32 in pixels of `rgb`; they may reach over the border, and one that is not finite is
+            left out.
+        labels: Text of each box.
+        colour_numbers: What `colour_of` makes each box's colour of.
+
+    Returns:
+        A new writeable, contiguous (H, W, 3) uint8 RGB image.
+
+    Raises:
+        InvalidValueError: If `rgb` is not (H, W, 3) uint8.
+    """
     if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8:
         raise InvalidValueError(f"rgb: expected a uint8 array of shape (H, W, 3), got {rgb.dtype} of {rgb.shape}")
     canvas: UInt8Array = np.array(rgb, order="C")
-    ids = objects.ids if isinstance(objects, Tracks) else None
-    # Strong ones last, so that their labels stay on top.
-    for row in np.argsort(objects.scores, kind="stable"):
-        class_id = int(objects.class_ids[row])
-        name = class_names[class_id] if 0 <= class_id < len(class_names) else str(class_id)
-        identity = f" #{ids[row]}" if ids is not None else ""
-        colour = colour_of(int(ids[row]) if ids is not None else class_id)
-        _draw_object(canvas, objects.boxes_xyxy[row], f"{name}{identity} {objects.scores[row]:.2f}", colour)
+    for box_xyxy, label, number in zip(boxes_xyxy, labels, colour_numbers, strict=True):
+        _draw_object(canvas, box_xyxy, label, colour_of(number))
     return canvas
 
 
-def _draw_object(canvas: UInt8Array, box_xyxy: np.ndarray, label: str, colour: tuple[int, int, int]) -> None:
+def _draw_object(canvas: UInt8Array, box_xyxy: Float32Array, label: str, colour: tuple[int, int, int]) -> None:
     height, width = canvas.shape[:2]
     if not np.isfinite(box_xyxy).all():
         return

@@ -50,6 +50,9 @@ class ImageSource(Protocol):
                 None lets the error end the reading.
         """
 
+    def stamps_ns(self) -> list[int]:
+        """Capture time of every image in the order of recording, without decoding any."""
+
 
 class BagImageSource:
     """The images of one topic of a bag; see `ImageSource` for the attributes."""
@@ -101,6 +104,20 @@ class BagImageSource:
                     continue
                 yield frame
 
+    def stamps_ns(self) -> list[int]:
+        """Header stamp of every image in the order of recording, without decoding any.
+
+        Raises:
+            BagError: If the bag is damaged at some place.
+        """
+        with BagReader(self.path) as bag:
+            return [stamp_ns(message.header) for _, message in bag.messages(self.topic)]
+
+
+def stamp_ns(header: Any) -> int:
+    """The time of a std_msgs/Header in integer nanoseconds."""
+    return int(header.stamp.sec) * 1_000_000_000 + int(header.stamp.nanosec)
+
 
 def frame_of(message: Any) -> Frame:
     """A frame of an image message read from a bag.
@@ -114,14 +131,13 @@ def frame_of(message: Any) -> Frame:
     Raises:
         FrameError: If the image cannot be decoded.
     """
-    header = message.header
-    stamp_ns = header.stamp.sec * 1_000_000_000 + header.stamp.nanosec
     if message.__msgtype__ == COMPRESSED_IMAGE:
-        return Frame(decode_compressed(message.format, message.data), stamp_ns, header.frame_id)
-    rgb = decode_image(
-        message.encoding, message.height, message.width, message.step, bool(message.is_bigendian), message.data
-    )
-    return Frame(rgb, stamp_ns, header.frame_id)
+        rgb = decode_compressed(message.format, message.data)
+    else:
+        rgb = decode_image(
+            message.encoding, message.height, message.width, message.step, bool(message.is_bigendian), message.data
+        )
+    return Frame(rgb, stamp_ns(message.header), message.header.frame_id)
 
 
 def open_source(path: str | Path, topic: str | None = None) -> ImageSource:

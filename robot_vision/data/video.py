@@ -88,6 +88,21 @@ class VideoSource:
         for stamp_ns, bgr in self._pictures():
             yield Frame(np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8), stamp_ns, _FRAME_ID)
 
+    def stamps_ns(self) -> list[int]:
+        """Capture time of every image that can be decoded.
+
+        Raises:
+            BagError: If the video vanished.
+        """
+        stamps: list[int] = []
+        with _capture(self.path) as capture:
+            while capture.grab():
+                stamps.append(self._stamp_ns(len(stamps)))
+        return stamps
+
+    def _stamp_ns(self, index: int) -> int:
+        return FIRST_STAMP_NS + round(index * 1e9 / self.rate_hz)
+
     def _pictures(self) -> Iterator[tuple[int, UInt8Array]]:
         with _capture(self.path) as capture:
             index = 0
@@ -95,7 +110,7 @@ class VideoSource:
                 there, bgr = capture.read()
                 if not there:
                     return
-                yield FIRST_STAMP_NS + round(index * 1e9 / self.rate_hz), bgr
+                yield self._stamp_ns(index), bgr
                 index += 1
 
 

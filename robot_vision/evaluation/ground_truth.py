@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from robot_vision.data.bags import BagReader
+from robot_vision.data.sources import stamp_ns
 from robot_vision.errors import EvaluationError, InvalidValueError
 from robot_vision.types import Detections, Float32Array, Int64Array
 
@@ -91,10 +92,10 @@ def read_arrays(bag: BagReader, topic: str) -> dict[int, RecordedArray]:
         raise EvaluationError(f"{bag.path}: topic {topic} has type {summary.msgtype}, expected {DETECTION_ARRAY}")
     arrays: dict[int, RecordedArray] = {}
     for received_ns, message in bag.messages(topic):
-        stamp_ns = message.header.stamp.sec * 1_000_000_000 + message.header.stamp.nanosec
-        if stamp_ns in arrays:
-            raise EvaluationError(f"{bag.path}: two messages on {topic} have the stamp {stamp_ns} ns")
-        arrays[stamp_ns] = _recorded(received_ns, message.detections)
+        captured_ns = stamp_ns(message.header)
+        if captured_ns in arrays:
+            raise EvaluationError(f"{bag.path}: two messages on {topic} have the stamp {captured_ns} ns")
+        arrays[captured_ns] = _recorded(received_ns, message.detections)
     return arrays
 
 

@@ -23,6 +23,7 @@ def test_every_storage_form_and_image_type_gives_the_same_frames(tmp_path, stora
     source = open_source(form(write_camera_bag(tmp_path / "run", storage, msgtype)))
     assert (source.topic, source.msgtype, source.count) == ("/camera/image_raw", msgtype, 5)
     assert (source.duration_s, source.rate_hz) == pytest.approx((0.4, 10.0))
+    assert source.stamps_ns() == [START_NS + i * PERIOD_NS for i in range(5)]
     for _ in range(2):
         frames = list(source.frames())
         assert [frame.stamp_ns for frame in frames] == [START_NS + i * PERIOD_NS for i in range(5)]

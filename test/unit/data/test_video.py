@@ -37,6 +37,7 @@ def test_messages_and_frames_show_the_same_pixels_at_the_same_stamps(tmp_path) -
     source = open_source(path)
     frames = list(source.frames())
     assert len(frames) == source.count == 5
+    assert source.stamps_ns() == [frame.stamp_ns for frame in frames]
     for index, (message, frame) in enumerate(zip(source.messages(), frames, strict=True)):
         from_message = frame_of(ros_typestore().deserialize_cdr(message.data, message.msgtype))
         np.testing.assert_array_equal(from_message.rgb, frame.rgb)
