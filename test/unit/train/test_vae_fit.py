@@ -1,0 +1,108 @@
+"""Training is the same for the same seed, and the same with a stop in the middle."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="needs torch: run `make train-env`")
+
+from robot_vision.errors import ModelError  # noqa: E402
+from robot_vision.train.vae_fit import Fit, kl_weight_at, reconstruct  # noqa: E402
+from robot_vision.train.vae_settings import FitSettings  # noqa: E402
+
+CPU = torch.device("cpu")
+TINY = FitSettings(epochs=3, batch_size=4, latent_size=3, warmup_epochs=1, seed=7)
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def frames():
+    """Twelve flat images of different colours."""
+    colours = np.random.default_rng(0).integers(0, 256, (12, 3, 1, 1), dtype=np.uint8)
+    return np.broadcast_to(colours, (12, 3, 64, 64)).copy()
+
+
+def trained(settings, frames, epochs):
+    fit = Fit(settings, CPU)
+    for _ in range(epochs):
+        fit.run_epoch(frames, frames[:4])
+    return fit
+
+
+def assert_same_weights(a, b):
+    for name, value in a.vae.state_dict().items():
+        assert torch.equal(value, b.vae.state_dict()[name]), name
+
+
+def test_the_same_seed_gives_the_same_weights_whatever_the_global_generator_did(frames):
+    first = trained(TINY, frames, 2)
+    torch.rand(17)
+    assert_same_weights(first, trained(TINY, frames, 2))
+
+
+def test_another_seed_gives_other_weights(frames):
+    other = FitSettings(epochs=3, batch_size=4, latent_size=3, warmup_epochs=1, seed=8)
+    first, second = trained(TINY, frames, 1), trained(other, frames, 1)
+    assert not torch.equal(first.vae.encoder.head.weight, second.vae.encoder.head.weight)
+
+
+def test_a_resumed_run_ends_with_the_weights_of_an_uninterrupted_one(frames, tmp_path):
+    whole = trained(TINY, frames, 3)
+    trained(TINY, frames, 1).save(tmp_path / "vae.pt")
+    resumed = Fit.load(tmp_path / "vae.pt", TINY, CPU)
+    assert resumed.epochs_done == 1
+    for _ in range(2):
+        resumed.run_epoch(frames, frames[:4])
+    assert_same_weights(whole, resumed)
+
+
+def test_resuming_with_other_settings_is_refused_by_name(frames, tmp_path):
+    trained(TINY, frames, 1).save(tmp_path / "vae.pt")
+    with pytest.raises(ModelError, match=r"was started with beta=1\.0"):
+        Fit.load(tmp_path / "vae.pt", FitSettings(**{**vars(TINY), "beta": 2.0}), CPU)
+
+
+def test_a_missing_or_foreign_checkpoint_is_an_error(tmp_path):
+    with pytest.raises(ModelError, match=r"vae\.pt"):
+        Fit.load(tmp_path / "vae.pt", TINY, CPU)
+    torch.save({"weights": torch.zeros(1)}, tmp_path / "vae.pt")
+    with pytest.raises(ModelError, match="no checkpoint of a VAE training"):
+        Fit.load(tmp_path / "vae.pt", TINY, CPU)
+
+
+def test_diverging_training_stops_with_an_error(frames):
+    fit = Fit(TINY, CPU)
+    with torch.no_grad():
+        fit.vae.encoder.head.bias.fill_(float("nan"))
+    with pytest.raises(ModelError, match="diverged in epoch 1"):
+        fit.run_epoch(frames, frames[:4])
+
+
+def test_the_kl_weight_rises_linearly_to_beta():
+    settings = FitSettings(warmup_epochs=4, beta=2.0)
+    assert [kl_weight_at(progress, settings) for progress in (0, 1, 4, 9)] == [0.0, 0.5, 2.0, 2.0]
+    assert kl_weight_at(0, FitSettings(warmup_epochs=0, beta=2.0)) == 2.0
+
+
+def test_training_keeps_the_one_number_that_grey_images_differ_in():
+    levels = np.linspace(10, 245, 12).astype(np.uint8)[:, None, None, None]
+    greys = np.broadcast_to(levels, (12, 3, 64, 64)).copy()
+    settings = FitSettings(epochs=40, batch_size=4, latent_size=3, warmup_epochs=0, augment=False)
+    fit = trained(settings, greys, 40)
+    _, _, images = reconstruct(fit.vae, greys)
+    truth = torch.from_numpy(greys) / 255
+    assert (images - truth).square().mean() < 0.1 * truth.var(dim=0, correction=0).mean()
+
+
+def test_reconstruction_in_pieces_equals_reconstruction_at_once(frames):
+    fit = Fit(TINY, CPU)
+    for pieces, whole in zip(reconstruct(fit.vae, frames, 5), reconstruct(fit.vae, frames), strict=True):
+        torch.testing.assert_close(pieces, whole)

@@ -1,0 +1,58 @@
+"""The VAE's command line: every setting reaches it, and the card's command gives the same settings back."""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from robot_vision.errors import InvalidValueError
+from robot_vision.train.vae import configure
+from robot_vision.train.vae_settings import FitSettings, VaeTraining, command_line, from_arguments
+
+
+def parse(words: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    configure(parser)
+    return parser.parse_args(words)
+
+
+def test_an_empty_command_line_gives_the_defaults():
+    args = parse([])
+    assert from_arguments(args, FitSettings) == FitSettings()
+    assert from_arguments(args, VaeTraining) == VaeTraining()
+
+
+def test_the_cards_command_parses_back_to_the_same_settings():
+    line = "--data frames --latent-size 8 --no-augment --beta 0.5 --likelihood fixed --sigma 0.05 --seed 3"
+    args = parse(line.split())
+    fit, training = from_arguments(args, FitSettings), from_arguments(args, VaeTraining)
+    again = parse(command_line(training, fit).split()[3:])
+    assert from_arguments(again, FitSettings) == fit
+    assert from_arguments(again, VaeTraining).data == Path("frames")
+
+
+def test_the_cards_command_leaves_out_what_does_not_decide_the_result():
+    training = VaeTraining(out=Path("elsewhere"), work=Path("scratch"), resume=True, jobs=7, threads=1)
+    assert command_line(training, FitSettings()) == "robot_vision train vae"
+
+
+def test_the_command_line_needs_no_torch():
+    """The run-time environment has none, and `robot_vision train --help` must work there."""
+    code = "import argparse, sys; from robot_vision.train.vae import configure; configure(argparse.ArgumentParser())"
+    check = f"{code}; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", check], check=False, timeout=60).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("epochs", 0), ("batch_size", -1), ("learning_rate", 0.0), ("learning_rate", float("nan")), ("latent_size", 0),
+     ("sigma", 0.0), ("beta", -0.1), ("warmup_epochs", -1), ("free_bits", -1.0), ("seed", -1),
+     ("likelihood", "bernoulli")],
+)  # fmt: skip
+def test_a_value_out_of_range_is_refused_by_name(name, value):
+    with pytest.raises(InvalidValueError, match=name):
+        FitSettings(**{name: value})
