@@ -62,7 +62,11 @@ class FitSettings:
 
 @dataclass(frozen=True)
 class VaeTraining:
-    """Where a training run takes its images from and puts its results."""
+    """Where a training run takes its images from and puts its results.
+
+    Raises:
+        InvalidValueError: If held-out images are given without training images.
+    """
 
     data: Path | None = field(
         default=None, metadata=_about("folder of images; without it the simulated world is rendered", kind=Path)
@@ -79,6 +83,10 @@ class VaeTraining:
     resume: bool = field(default=False, metadata=_about("continue from the checkpoint in the work folder", shown=False))
     jobs: int = field(default=2, metadata=_about("processes that render the simulated world", shown=False))
     threads: int = field(default=0, metadata=_about("CPU threads of torch; 0 leaves its own choice", shown=False))
+
+    def __post_init__(self) -> None:
+        if self.validation is not None and self.data is None:
+            raise InvalidValueError(f"validation: {self.validation} was given without data; give both, or neither")
 
 
 def add_arguments(parser: argparse.ArgumentParser, settings_type: type[SettingsT]) -> None:

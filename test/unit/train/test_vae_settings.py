@@ -56,3 +56,8 @@ def test_the_command_line_needs_no_torch():
 def test_a_value_out_of_range_is_refused_by_name(name, value):
     with pytest.raises(InvalidValueError, match=name):
         FitSettings(**{name: value})
+
+
+def test_held_out_images_without_training_images_are_refused():
+    with pytest.raises(InvalidValueError, match="held_out was given without data"):
+        VaeTraining(validation=Path("held_out"))
