@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,7 +37,7 @@ class Detector:
         card: A detection network.
         session_params: How the network is executed.
         detector_params: Thresholds, limits and class filter.
-        open_session: Makes the session; another one is for tests.
+        session: Network to use instead of opening the card's, for tests.
 
     Raises:
         ModelError: If the network cannot be loaded or run, or its output is not what the card says.
@@ -51,25 +50,20 @@ class Detector:
         card: ModelCard,
         session_params: SessionParams,
         detector_params: DetectorParams,
-        open_session: Callable[[ModelCard, SessionParams], Session] = OnnxSession,
+        session: Session | None = None,
     ) -> None:
         if card.task != "detection":
             raise ModelError(f"model {card.name}: expected task detection, its card says {card.task}")
         self.card = card
         self._settings = self._checked(detector_params)
         self._preprocessor = Preprocessor(card.input)
-        self._session = open_session(card, session_params)
-        self._head = _head_of(card, list(self._session.output_shapes))
+        self.session: Session = OnnxSession(card, session_params) if session is None else session
+        self._head = _head_of(card, list(self.session.output_shapes))
 
     @property
     def class_names(self) -> tuple[str, ...]:
         """Names of the classes in the order of their ids."""
         return self.card.class_names
-
-    @property
-    def session(self) -> Session:
-        """The network in use; tells provider and device."""
-        return self._session
 
     @property
     def params(self) -> DetectorParams:
@@ -100,7 +94,7 @@ class Detector:
             ModelError: If the network fails, or its scores or class ids are not what the card says.
         """
         transform = self.preprocess(frame)
-        return self.postprocess(self._session.run(), transform, frame.size_wh)
+        return self.postprocess(self.session.run(), transform, frame.size_wh)
 
     def preprocess(self, frame: Frame) -> ResizeTransform:
         """The first step of `detect`: write the frame into the network's input.
@@ -111,7 +105,7 @@ class Detector:
         Returns:
             Where the image lies in the network's input.
         """
-        return self._preprocessor.fill(frame.rgb, self._session.input_buffer)
+        return self._preprocessor.fill(frame.rgb, self.session.input_buffer)
 
     def postprocess(
         self, outputs: tuple[npt.NDArray[Any], ...], transform: ResizeTransform, source_wh: tuple[int, int]

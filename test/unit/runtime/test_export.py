@@ -1,0 +1,131 @@
+"""Bare exports: read from their metadata, or an error that holds the card to write."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from onnx_writer import write_network
+
+from robot_vision.errors import ModelError
+from robot_vision.runtime.card import load_card, parse_card
+from robot_vision.runtime.export import COCO_NAMES, class_count, recognise_head
+
+NAMES = {"names": "{0: 'cat', 1: 'dog'}", "stride": "32"}
+CELLS_64 = 64 + 16 + 4
+
+
+@pytest.mark.parametrize(
+    ("shape", "size_wh", "head", "classes"),
+    [
+        ((1, 25200, 85), (640, 640), "yolov5", 80),
+        ((1, 84, 8400), (640, 640), "yolov8", 80),
+        ((1, 11, 2100), (320, 320), "yolov8", 7),
+        ((1, 6, 2100), (320, 320), "yolov8", 2),
+        ((1, 84, 6300), (640, 480), "yolov8", 80),
+        ((1, 3549, 85), (416, 416), "yolox", 80),
+        ((1, 2100, 6), (320, 320), "yolox", 1),
+        ((1, 300, 6), (640, 640), "yolov10", None),
+        ((1, None, 6), (640, 640), "yolov10", None),
+        ((1, 1000, 85), (640, 640), None, None),
+        ((1, 4, 8400), (640, 640), None, None),
+        ((25200, 85), (640, 640), None, None),
+    ],
+)
+def test_layout_is_told_from_published_output_shapes(
+    shape: tuple[int | None, ...], size_wh: tuple[int, int], head: str | None, classes: int | None
+) -> None:
+    recognised = recognise_head([shape], size_wh)
+    assert recognised == head
+    if recognised:
+        assert class_count(recognised, [shape]) == classes
+
+
+def test_several_outputs_are_no_known_layout() -> None:
+    assert recognise_head([(1, 2704, 80), (1, 676, 80)], (416, 416)) is None
+
+
+@pytest.mark.parametrize(
+    "names", ["{0: 'cat', 1: 'dog'}", "['cat', 'dog']", '{"1": "dog", "0": "cat"}', '["cat", "dog"]']
+)
+def test_metadata_makes_the_card(tmp_path: Path, names: str) -> None:
+    output = np.zeros((1, 6, CELLS_64), np.float32)
+    path = write_network(tmp_path / "own.onnx", [1, 3, 64, 64], {"out": output}, metadata={**NAMES, "names": names})
+    card = load_card(path)
+    assert (card.name, card.head, card.class_names) == ("own", "yolov8", ("cat", "dog"))
+    assert (card.input.size_wh, card.input.colour, card.input.resize) == ((64, 64), "RGB", "letterbox")
+    assert (card.input.pad_value, card.input.interpolation) == (114, "linear")
+    assert card.input.scale * 255 == pytest.approx(1)
+    assert card.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_size_of_a_free_input_comes_from_imgsz_as_height_width(tmp_path: Path) -> None:
+    output = np.zeros((1, 6, CELLS_64 // 2), np.float32)
+    metadata = {**NAMES, "imgsz": "[32, 64]"}
+    path = write_network(tmp_path / "own.onnx", [1, 3, "h", "w"], {"out": output}, metadata=metadata)
+    assert load_card(path).input.size_wh == (64, 32)
+
+
+@pytest.mark.parametrize("names", ["{0: 'cat', 2: 'dog'}", "['cat', 1]", "{'a': 'cat'}", "[]", "not names", "[" * 5000])
+def test_names_that_are_no_names_are_not_guessed(tmp_path: Path, names: str) -> None:
+    output = np.zeros((1, 6, CELLS_64), np.float32)
+    path = write_network(tmp_path / "own.onnx", [1, 3, 64, 64], {"out": output}, metadata={**NAMES, "names": names})
+    with pytest.raises(ModelError, match="no card beside it"):
+        load_card(path)
+
+
+@pytest.mark.parametrize(
+    ("shape", "classes"), [((1, CELLS_64, 85), 80), ((1, CELLS_64, 7), 2), ((1, 10, 9), None), ((1, 6, CELLS_64), 2)]
+)
+def test_card_in_the_message_works_once_completed(tmp_path: Path, shape: tuple[int, ...], classes: int | None) -> None:
+    path = write_network(tmp_path / "own.onnx", [1, 3, 64, 64], {"out": np.zeros(shape, np.float32)})
+    with pytest.raises(ModelError) as caught:
+        load_card(path)
+    assert str(tmp_path / "own.yaml") in str(caught.value)
+    card = yaml.safe_load(str(caught.value).split("\n", 1)[1])
+    assert card["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
+    if classes == 80:
+        assert card["class_names"] == list(COCO_NAMES)
+    else:
+        assert f"# {classes or 'all'} names" in str(caught.value)
+        card["class_names"] = [f"class {i}" for i in range(classes or 4)]
+    if classes is None:
+        assert card["output"]["head"] == "HEAD"
+        card["output"]["head"] = "yolov5"
+    parse_card(card, tmp_path / "own.yaml")
+    (tmp_path / "own.yaml").write_text(json.dumps(card))
+    assert load_card(path).input.size_wh == (64, 64)
+
+
+def test_yolox_card_in_the_message_has_the_published_preprocessing(tmp_path: Path) -> None:
+    path = write_network(tmp_path / "own.onnx", [1, 3, 64, 64], {"out": np.zeros((1, CELLS_64, 85), np.float32)})
+    with pytest.raises(ModelError, match="recognised as layout yolox") as caught:
+        load_card(path)
+    spec = yaml.safe_load(str(caught.value).split("\n", 1)[1])["input"]
+    assert (spec["colour"], spec["resize"], spec["pad_value"], spec["scale"]) == ("BGR", "letterbox_top_left", 114, 1)
+
+
+def test_network_of_an_unsupported_layout(tmp_path: Path) -> None:
+    outputs = {"a": np.zeros((1, 4, 2), np.float32), "b": np.zeros((1, 2), np.float32)}
+    path = write_network(tmp_path / "own.onnx", [1, 3, 64, 64], outputs)
+    with pytest.raises(ModelError, match=r"\[1, 4, 2\], \[1, 2\] fit none of the supported layouts, yolov5, yolov8"):
+        load_card(path)
+
+
+def test_export_for_another_task(tmp_path: Path) -> None:
+    output = np.zeros((1, 6, CELLS_64), np.float32)
+    metadata = {**NAMES, "task": "segment"}
+    path = write_network(tmp_path / "own.onnx", [1, 3, 64, 64], {"out": output}, metadata=metadata)
+    with pytest.raises(ModelError, match="task 'segment'; only detection"):
+        load_card(path)
+
+
+def test_real_exports_describe_themselves(shared_data: Path) -> None:
+    expected = {"yolov5n_640_w16a32": "yolov5", "yolov8n_640_w8a32": "yolov8", "yolov10n_640_w8a32": "yolov10"}
+    for name, head in expected.items():
+        card = load_card(shared_data / "models" / f"{name}.onnx")
+        assert (card.head, card.input.size_wh, card.class_names) == (head, (640, 640), COCO_NAMES)
