@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import math
-import os
 from pathlib import Path
 from typing import Any
 
@@ -123,7 +122,7 @@ def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_suffix(".partial")
     torch.save(state, unfinished)
-    os.replace(unfinished, path)
+    unfinished.replace(path)
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:

@@ -1,24 +1,20 @@
-"""Training of the detector: one command from labelled images to an ONNX file with its card."""
+"""Training of the detector: one command from labelled images, or from nothing, to an ONNX file with its card."""
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from robot_vision.errors import InvalidValueError
-from robot_vision.evaluation.detection import DetectionMetrics, coco_metrics
-from robot_vision.geometry import clip_boxes, cxcywh_to_xyxy
+from robot_vision.errors import ModelError
+from robot_vision.evaluation.detection import DetectionMetrics
 from robot_vision.train.common import (
     AveragedWeights,
     generator,
@@ -30,68 +26,39 @@ from robot_vision.train.common import (
     warmup_cosine,
 )
 from robot_vision.train.detector_augment import augment, mosaic
-from robot_vision.train.detector_data import CocoData, Sample, collate, load_coco, training_size_wh, validation_batches
+from robot_vision.train.detector_data import (
+    PAD_VALUE,
+    CocoData,
+    Sample,
+    collate,
+    load_coco,
+    training_size_wh,
+    validation_batches,
+)
 from robot_vision.train.detector_loss import Targets, detector_loss
-from robot_vision.train.detector_model import STRIDES, DeployedDetector, RawPredictions, YoloNetwork
+from robot_vision.train.detector_model import DeployedDetector, RawPredictions, YoloNetwork
+from robot_vision.train.detector_settings import STRIDES, DetectorTraining
+from robot_vision.train.detector_validation import validate
 from robot_vision.train.export import export_onnx, source_commit, write_card
+from robot_vision.train.options import command_line
+from robot_vision.train.simulated import description, render
 
 EMA_DECAY = 0.998
 WEIGHT_DECAY = 0.02
 GRADIENT_LIMIT = 10.0
-VALIDATION_SCORE = 0.01
-VALIDATION_IOU = 0.6
-MOST_PER_IMAGE = 100
-EXPORT_TOLERANCE = 5e-3
+WARMUP_STEPS = 300
+BOX_TOLERANCE_PX = 1e-3
+SCORE_TOLERANCE = 1e-4
+_UNCHANGED_BY_RESUME = ("epochs", "batch_size", "learning_rate", "mosaic", "input_size", "seed")
 
 
-@dataclass(frozen=True)
-class DetectorTraining:
-    """One training run.
+class DetectorFit:
+    """A run as it stands: network, optimiser, averaged weights, epoch.
 
-    Attributes:
-        data: COCO folder to learn from.
-        val: COCO folder of held-out images.
-        out: ONNX file to write; the card goes beside it.
-        work: Folder for checkpoints.
-        epochs: Passes over the images.
-        batch_size: Images a step.
-        learning_rate: Peak learning rate of AdamW.
-        mosaic: Share of mosaics, in [0, 1]; none in the last fifth of the run.
-        input_size: Side of the network's square input in pixels.
-        seed: Seed of weights, order and augmentation.
-        validate_every: Epochs between validations.
-        resume: Continue from the checkpoint in `work`.
-        command: The command line, for the card.
-
-    Raises:
-        InvalidValueError: If a number is out of range.
+    Args:
+        config: The settings.
+        data: What to learn from.
     """
-
-    data: Path
-    val: Path
-    out: Path
-    work: Path
-    epochs: int = 24
-    batch_size: int = 16
-    learning_rate: float = 1.5e-3
-    mosaic: float = 0.5
-    input_size: int = 320
-    seed: int = 0
-    validate_every: int = 4
-    resume: bool = False
-    command: str = ""
-
-    def __post_init__(self) -> None:
-        if min(self.epochs, self.batch_size, self.validate_every) < 1:
-            raise InvalidValueError("epochs, batch_size and validate_every must be at least 1")
-        if self.input_size < STRIDES[-1] or self.input_size % STRIDES[-1]:
-            raise InvalidValueError(f"input_size must be a multiple of {STRIDES[-1]}, got {self.input_size}")
-        if not (0 <= self.mosaic <= 1 and 0 < self.learning_rate < 1):
-            raise InvalidValueError("mosaic must be within [0, 1] and learning_rate within (0, 1)")
-
-
-class _Run:
-    """State of a run: network, optimiser, averaged weights, epoch."""
 
     def __init__(self, config: DetectorTraining, data: CocoData) -> None:
         seed_everything(config.seed)
@@ -107,26 +74,52 @@ class _Run:
         self.steps_per_epoch = max(1, len(data.samples) // config.batch_size)
         self.epoch = 0
         self.seconds = 0.0
+        self.commit = source_commit()
         self.bfloat16 = supports_bfloat16(self.device)
+
+    @property
+    def checkpoint(self) -> Path:
+        """The file that `save` writes and `load` reads."""
+        return self.config.work / "detector.pt"
 
     def save(self) -> None:
         """Write the checkpoint."""
         state = {
             "network": self.network.state_dict(), "optimiser": self.optimiser.state_dict(),
             "average": self.average.state_dict(), "epoch": self.epoch, "seconds": self.seconds,
+            "commit": self.commit, "settings": self._settings(),
         }  # fmt: skip
-        save_checkpoint(self.config.work / "detector.pt", state)
+        save_checkpoint(self.checkpoint, state)
 
     def load(self) -> None:
-        """Continue from the checkpoint."""
-        state = load_checkpoint(self.config.work / "detector.pt")
+        """Continue from the checkpoint.
+
+        Raises:
+            ModelError: If it is missing, damaged or of a run with other settings.
+        """
+        state = load_checkpoint(self.checkpoint)
+        if state.get("settings") != self._settings():
+            raise ModelError(
+                f"{self.checkpoint}: made with other settings ({state.get('settings')}, now {self._settings()}); "
+                "give the same ones, or train without --resume"
+            )
         self.network.load_state_dict(state["network"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.average.load_state_dict(state["average"])
-        self.epoch, self.seconds = int(state["epoch"]), float(state["seconds"])
+        self.epoch, self.seconds, self.commit = int(state["epoch"]), float(state["seconds"]), str(state["commit"])
 
-    def train_epoch(self) -> float:
-        """One pass over the images; returns the mean loss."""
+    def _settings(self) -> dict[str, Any]:
+        return {**{name: getattr(self.config, name) for name in _UNCHANGED_BY_RESUME}, "images": len(self.data.samples)}
+
+    def run_epoch(self) -> float:
+        """One pass over the images.
+
+        Returns:
+            Mean loss.
+
+        Raises:
+            ModelError: If the loss is no number any more.
+        """
         start_s = time.perf_counter()
         self.network.train()
         total = 0.0
@@ -141,7 +134,7 @@ class _Run:
 
     def _step(self, step: int, images: Tensor, targets: Targets) -> float:
         total_steps = self.config.epochs * self.steps_per_epoch
-        factor = warmup_cosine(step, total_steps, min(300, total_steps // 10 + 1))
+        factor = warmup_cosine(step, total_steps, min(WARMUP_STEPS, total_steps // 10 + 1))
         for group in self.optimiser.param_groups:
             group["lr"] = self.config.learning_rate * factor
         images = images.to(self.device, memory_format=torch.channels_last)
@@ -150,6 +143,8 @@ class _Run:
             raw = self.network(images)
         raw = RawPredictions(raw.class_logits.float(), raw.side_logits.float(), raw.points_xy, raw.strides)
         loss = detector_loss(raw, targets).total
+        if not torch.isfinite(loss):
+            raise ModelError(f"training diverged in step {step}: the loss is {loss.item()}; lower the learning rate")
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), GRADIENT_LIMIT)
@@ -184,53 +179,8 @@ def _prefetched(batches: Iterator[tuple[Tensor, Targets]]) -> Iterator[tuple[Ten
             yield batch
 
 
-@torch.no_grad()
-def validate(network: YoloNetwork, data: CocoData, input_size: int) -> DetectionMetrics:
-    """Average precision on held-out images, boxes in source pixels as deployed.
-
-    Args:
-        network: The network.
-        data: Held-out images.
-        input_size: Side of the network's input in pixels.
-
-    Returns:
-        COCO metrics.
-    """
-    deployed = DeployedDetector(network).eval()
-    device = next(network.parameters()).device
-    results: list[dict[str, Any]] = []
-    row = 0
-    for images in validation_batches(data, input_size, 16):
-        for prediction in deployed(images.to(device)).cpu().numpy():
-            results += _coco_results(prediction, data, row)
-            row += 1
-    return coco_metrics(json.loads(data.annotation_file.read_text()), results)
-
-
-def _coco_results(prediction: np.ndarray, data: CocoData, row: int) -> list[dict[str, Any]]:
-    points, classes = np.nonzero(prediction[4:].T >= VALIDATION_SCORE)
-    scores = prediction[4 + classes, points]
-    boxes_xyxy = data.transforms[row].to_source(cxcywh_to_xyxy(prediction[:4].T[points]))
-    height, width = data.samples[row].rgb.shape[:2]
-    scale_xy = data.transforms[row].scale_xy
-    boxes_xyxy = clip_boxes(boxes_xyxy, (round(width / scale_xy[0]), round(height / scale_xy[1])))
-    boxes_xywh = np.concatenate([boxes_xyxy[:, :2], boxes_xyxy[:, 2:] - boxes_xyxy[:, :2]], axis=1)
-    kept = cv2.dnn.NMSBoxesBatched(
-        boxes_xywh.tolist(), scores.tolist(), classes.tolist(), VALIDATION_SCORE, VALIDATION_IOU, top_k=300
-    )
-    return [
-        {
-            "image_id": data.image_ids[row],
-            "category_id": data.category_ids[classes[k]],
-            "bbox": boxes_xywh[k].tolist(),
-            "score": float(scores[k]),
-        }
-        for k in sorted(kept, key=lambda k: -scores[k])[:MOST_PER_IMAGE]
-    ]
-
-
 def train_detector(config: DetectorTraining) -> DetectionMetrics:
-    """Train, validate, export.
+    """Train, validate, export; every validation also exports, so that a usable network is there early.
 
     Args:
         config: The run.
@@ -240,69 +190,88 @@ def train_detector(config: DetectorTraining) -> DetectionMetrics:
 
     Raises:
         BagError: If a data folder is missing or damaged.
-        ModelError: If the checkpoint is damaged or the export differs from torch.
+        ModelError: If the checkpoint does not fit, training diverges or the export differs from torch.
+        MissingDependencyError: If the world must be rendered and its renderer is missing.
     """
-    data, val = load_coco(config.data, config.input_size), load_coco(config.val, config.input_size)
-    run = _Run(config, data)
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    rendered = config.work / "simulated"
+    data = load_coco(config.data or render(rendered, "training", config.jobs), config.input_size)
+    val = load_coco(config.val or render(rendered, "held_out", config.jobs), config.input_size)
+    fit = DetectorFit(config, data)
     if config.resume:
-        run.load()
-    while run.epoch < config.epochs:
-        loss = run.train_epoch()
-        run.save()
-        print(f"epoch {run.epoch}/{config.epochs}: loss {loss:.4f}, {run.seconds:.0f} s", flush=True)
-        if run.epoch % config.validate_every == 0 and run.epoch < config.epochs:
-            metrics = validate(run.average.network, val, config.input_size)
-            print(f"epoch {run.epoch}: mAP50 {metrics.ap50:.4f}, mAP50-95 {metrics.ap:.4f}", flush=True)
-    metrics = validate(run.average.network, val, config.input_size)
-    export_detector(run, val, metrics)
-    print(f"wrote {config.out}: mAP50 {metrics.ap50:.4f}, mAP50-95 {metrics.ap:.4f}")
+        fit.load()
+    metrics = None
+    while fit.epoch < config.epochs:
+        loss = fit.run_epoch()
+        fit.save()
+        print(f"epoch {fit.epoch}/{config.epochs}: loss {loss:.4f}, {fit.seconds:.0f} s", flush=True)
+        if fit.epoch % config.validate_every == 0 or fit.epoch == config.epochs:
+            metrics = _validate_and_export(fit, val)
+    return metrics or _validate_and_export(fit, val)
+
+
+def _validate_and_export(fit: DetectorFit, val: CocoData) -> DetectionMetrics:
+    metrics = validate(fit.average.network, val, fit.config.input_size)
+    export_detector(fit, val, metrics)
+    figures = f"mAP50 {metrics.ap50:.4f}, mAP50-95 {metrics.ap:.4f}"
+    print(f"epoch {fit.epoch}: wrote {fit.config.onnx_path}, {figures}", flush=True)
     return metrics
 
 
-def export_detector(run: _Run, val: CocoData, metrics: DetectionMetrics) -> None:
-    """Write the ONNX file and the card.
+def export_detector(fit: DetectorFit, val: CocoData, metrics: DetectionMetrics) -> None:
+    """Write the ONNX file and the card from the averaged weights.
 
     Args:
-        run: The finished run.
+        fit: The run.
         val: Held-out images, whose first one is the input of the comparison with torch.
         metrics: Metrics on them.
 
     Raises:
         ModelError: If the export differs from torch.
     """
-    config, names = run.config, run.data.class_names
-    network = run.average.network.cpu().to(memory_format=torch.contiguous_format)
+    config, names = fit.config, fit.data.class_names
+    network = YoloNetwork(len(names))
+    network.load_state_dict(fit.average.network.state_dict())
     example = next(validation_batches(val, config.input_size, 1)).contiguous()
     metadata = {
         "names": str(dict(enumerate(names))), "imgsz": str([config.input_size] * 2), "task": "detect",
         "stride": str(STRIDES[-1]),
     }  # fmt: skip
+    tolerance = np.array([BOX_TOLERANCE_PX] * 4 + [SCORE_TOLERANCE] * len(names), np.float32)[:, None]
     export_onnx(
-        DeployedDetector(network), example, config.out, input_name="images", output_names=["output0"],
-        tolerance=EXPORT_TOLERANCE, metadata=metadata,
+        DeployedDetector(network), example, config.onnx_path, input_name="images", output_names=["output0"],
+        tolerance=tolerance, metadata=metadata,
     )  # fmt: skip
-    write_card(config.out, _card(run, val, metrics))
+    write_card(config.onnx_path, _card(fit, val, metrics))
 
 
-def _card(run: _Run, val: CocoData, metrics: DetectionMetrics) -> dict[str, Any]:
-    config = run.config
+def _card(fit: DetectorFit, val: CocoData, metrics: DetectionMetrics) -> dict[str, Any]:
+    config = fit.config
+    world = " on its simulated camera world" if config.data is None else ""
     return {
         "task": "detection",
-        "source": "trained by robot_vision on its simulated camera world",
+        "source": f"trained by robot_vision{world}",
         "input": {
-            "name": "images", "size_wh": [config.input_size] * 2, "colour": "RGB", "resize": "letterbox", "pad_value": 114,
-            "scale": 1 / 255, "mean": [0.0, 0.0, 0.0], "std": [1.0, 1.0, 1.0],
+            "name": "images", "size_wh": [config.input_size] * 2, "colour": "RGB", "resize": "letterbox",
+            "pad_value": PAD_VALUE, "scale": 1 / 255, "mean": [0.0, 0.0, 0.0], "std": [1.0, 1.0, 1.0],
         },
         "output": {"head": "yolov8"},
-        "class_names": list(run.data.class_names),
+        "class_names": list(fit.data.class_names),
         "training": {
-            "command": config.command, "commit": source_commit(), "seconds": round(run.seconds),
-            "data": f"{len(run.data.samples)} images: {run.data.description or run.data.folder.name}",
+            "command": command_line("robot_vision train detector", config), "commit": fit.commit,
+            "data": _origin(fit.data, config, "training"), "epochs": fit.epoch, "seconds": round(fit.seconds),
         },
         "measured": {
-            "data": f"{len(val.samples)} held-out images: {val.description or val.folder.name}",
+            "data": _origin(val, config, "held_out"),
             "map50": round(metrics.ap50, 4), "map50_95": round(metrics.ap, 4),
             "ap50_by_class": {name: round(value, 4) for name, value in metrics.ap50_by_class.items()},
             "ap50_95_by_class": {name: round(value, 4) for name, value in metrics.ap_by_class.items()},
         },
     }  # fmt: skip
+
+
+def _origin(data: CocoData, config: DetectorTraining, name: str) -> str:
+    if config.data is None:
+        return description(name)
+    return f"{len(data.samples)} images of folder {data.folder.resolve().name}"

@@ -1,4 +1,4 @@
-"""Augmentation of detector samples: geometry, mosaics, colour and sensor faults, all from a generator that is passed in."""
+"""Augmentation of detector samples: geometry, mosaics, colour, sensor faults; every choice from a given generator."""
 
 from __future__ import annotations
 
@@ -30,8 +30,7 @@ def augment(rng: np.random.Generator, sample: Sample, size_wh: tuple[int, int]) 
     """
     scale = math.exp(rng.uniform(math.log(0.6), math.log(1.5)))
     shift = rng.uniform(-0.2, 0.2, 2) * size_wh
-    placed = _place(rng, sample, scale, np.array(size_wh) / 2 + shift, (0, 0, *size_wh))
-    return _photometric(rng, Sample(placed.rgb, placed.boxes_xyxy, placed.labels, placed.ignored_xyxy))
+    return _photometric(rng, _place(rng, sample, scale, np.array(size_wh) / 2 + shift, (0, 0, *size_wh)))
 
 
 def mosaic(rng: np.random.Generator, samples: Sequence[Sample], size_wh: tuple[int, int]) -> Sample:
@@ -52,8 +51,9 @@ def mosaic(rng: np.random.Generator, samples: Sequence[Sample], size_wh: tuple[i
     parts = []
     for sample, window in zip(samples, windows, strict=True):
         scale = math.exp(rng.uniform(math.log(0.5), math.log(1.1)))
-        middle = np.array([window[0] + window[2], window[1] + window[3]]) / 2
-        room = np.maximum(0, np.array(sample.rgb.shape[1::-1]) * scale - np.array([window[2] - window[0], window[3] - window[1]]))
+        corners = np.array(window).reshape(2, 2)
+        middle, window_wh = corners.mean(axis=0), corners[1] - corners[0]
+        room = np.maximum(0, np.array(sample.rgb.shape[1::-1]) * scale - window_wh)
         part = _place(rng, sample, scale, middle + rng.uniform(-0.5, 0.5, 2) * room, window)
         canvas[window[1] : window[3], window[0] : window[2]] = part.rgb
         parts.append(part)

@@ -50,7 +50,7 @@ class CocoData:
         image_ids: COCO image id of each sample.
         samples: Images and labels in network scale.
         transforms: Source pixels to network input, one a sample.
-        description: How the data was made, from the file's `info`; empty if it does not say.
+        source_sizes_wh: Width and height of each image as stored, in pixels.
     """
 
     folder: Path
@@ -59,7 +59,7 @@ class CocoData:
     image_ids: tuple[int, ...]
     samples: tuple[Sample, ...]
     transforms: tuple[ResizeTransform, ...]
-    description: str
+    source_sizes_wh: tuple[tuple[int, int], ...]
 
     @property
     def annotation_file(self) -> Path:
@@ -95,39 +95,35 @@ def load_coco(folder: Path, input_size: int) -> CocoData:
         if int(annotation["image_id"]) not in by_image or int(annotation["category_id"]) not in category_ids:
             raise BagError(f"{file}: annotation {annotation.get('id')} names an image or category that is not there")
         by_image[int(annotation["image_id"])].append(annotation)
-    samples, transforms = [], []
+    samples, transforms, sizes_wh = [], [], []
     for image in tqdm(content["images"], desc=f"read {folder.name}", unit="image", leave=False):
-        sample, transform = _load_sample(folder, image, by_image[int(image["id"])], category_ids, input_size)
-        samples.append(sample)
-        transforms.append(transform)
-    return CocoData(
-        folder,
-        tuple(str(category["name"]) for category in categories),
-        category_ids,
-        tuple(by_image),
-        tuple(samples),
-        tuple(transforms),
-        str(content.get("info", {}).get("description", "")),
-    )
+        rgb = _read_rgb(folder / "images" / Path(image["file_name"]).name)
+        sizes_wh.append((rgb.shape[1], rgb.shape[0]))
+        transforms.append(resize_transform(sizes_wh[-1], (input_size, input_size), "letterbox"))
+        samples.append(_scaled(rgb, by_image[int(image["id"])], category_ids, transforms[-1]))
+    names = tuple(str(category["name"]) for category in categories)
+    return CocoData(folder, names, category_ids, tuple(by_image), tuple(samples), tuple(transforms), tuple(sizes_wh))
 
 
-def _load_sample(
-    folder: Path, image: dict[str, Any], annotations: Sequence[dict[str, Any]], category_ids: tuple[int, ...], size: int
-) -> tuple[Sample, ResizeTransform]:
-    path = folder / "images" / Path(image["file_name"]).name
+def _read_rgb(path: Path) -> UInt8Array:
     bgr = cv2.imread(str(path), cv2.IMREAD_COLOR)
     if bgr is None:
         raise BagError(f"{path}: missing or not an image")
-    transform = resize_transform((bgr.shape[1], bgr.shape[0]), (size, size), "letterbox")
-    rgb = cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
-    if transform.resized_wh != (bgr.shape[1], bgr.shape[0]):
-        rgb = cv2.resize(rgb, transform.resized_wh, interpolation=cv2.INTER_LINEAR)
+    return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
+
+
+def _scaled(
+    rgb: UInt8Array, annotations: Sequence[dict[str, Any]], category_ids: tuple[int, ...], transform: ResizeTransform
+) -> Sample:
+    """The image as the letterbox scales it, with its labels in the same pixels; no padding yet."""
+    if transform.resized_wh != (rgb.shape[1], rgb.shape[0]):
+        rgb = np.asarray(cv2.resize(rgb, transform.resized_wh, interpolation=cv2.INTER_LINEAR), np.uint8)
     crowd = np.array([bool(a.get("iscrowd", 0)) for a in annotations], dtype=bool)
     boxes_xywh = np.array([a["bbox"] for a in annotations], dtype=np.float32).reshape(-1, 4)
     boxes_xyxy = np.concatenate([boxes_xywh[:, :2], boxes_xywh[:, :2] + boxes_xywh[:, 2:]], axis=1)
     boxes_xyxy *= np.array([*transform.scale_xy, *transform.scale_xy], dtype=np.float32)
     labels = np.array([category_ids.index(int(a["category_id"])) for a in annotations], dtype=np.int64)
-    return Sample(rgb, boxes_xyxy[~crowd], labels[~crowd], boxes_xyxy[crowd]), transform
+    return Sample(rgb, boxes_xyxy[~crowd], labels[~crowd], boxes_xyxy[crowd])
 
 
 def training_size_wh(data: CocoData) -> tuple[int, int]:

@@ -15,7 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-STRIDES = (8, 16, 32)
+from robot_vision.train.detector_settings import STRIDES
+
 SIDE_BINS = 12
 """A box side lies 0 … SIDE_BINS - 1 strides from its anchor point, as the mean of a distribution over the bins."""
 _PRIOR_PROBABILITY = 0.01
@@ -84,7 +85,7 @@ def decode_boxes(sides: Tensor, points_xy: Tensor, strides: Tensor) -> Tensor:
 
 
 class ConvUnit(nn.Sequential):
-    """Convolution, batch normalisation, ReLU (a third cheaper than SiLU to train, and fused into the convolution by ORT)."""
+    """Convolution, batch normalisation, ReLU: a third cheaper to train than SiLU, and fused by ONNX Runtime."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int = 1, stride: int = 1) -> None:
         super().__init__(

@@ -16,6 +16,7 @@ import yaml
 from torch import Tensor, nn
 
 from robot_vision.errors import ModelError
+from robot_vision.types import Float32Array
 
 OPSET = 17
 LICENCE = "Apache-2.0"
@@ -28,7 +29,7 @@ def export_onnx(
     *,
     input_name: str,
     output_names: Sequence[str],
-    tolerance: float,
+    tolerance: float | Float32Array,
     metadata: Mapping[str, str] | None = None,
 ) -> float:
     """Write a network as one ONNX file and compare it with torch.
@@ -39,7 +40,8 @@ def export_onnx(
         path: File to write.
         input_name: Name of the input.
         output_names: Names of the outputs.
-        tolerance: Largest allowed absolute difference between torch and ONNX Runtime.
+        tolerance: Largest allowed absolute difference between torch and ONNX Runtime; an array must broadcast with
+            every output.
         metadata: Key-value pairs to store in the file.
 
     Returns:
@@ -61,11 +63,13 @@ def export_onnx(
         expected = network(example)
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     actual = session.run(None, {input_name: example.numpy()})
-    pairs = zip(expected if isinstance(expected, tuple) else (expected,), actual, strict=True)
-    difference = max(float(np.abs(want.numpy() - have).max()) for want, have in pairs)
-    if not difference <= tolerance:
-        raise ModelError(f"{path}: ONNX Runtime differs from torch by {difference:.2e}, more than {tolerance:.0e}")
-    return difference
+    wanted = expected if isinstance(expected, tuple) else (expected,)
+    differences = [np.abs(want.numpy() - have) for want, have in zip(wanted, actual, strict=True)]
+    # Written so that NaN fails too.
+    if not all(bool(np.all(difference <= tolerance)) for difference in differences):
+        largest = ", ".join(f"{name} {d.max():.2e}" for name, d in zip(output_names, differences, strict=True))
+        raise ModelError(f"{path}: ONNX Runtime differs from torch by more than allowed: {largest}")
+    return max(float(difference.max()) for difference in differences)
 
 
 def write_card(onnx_path: Path, card: Mapping[str, Any]) -> Path:
@@ -98,7 +102,11 @@ def source_commit() -> str:
             ["git", "rev-parse", "HEAD"], cwd=folder, capture_output=True, text=True, check=True
         ).stdout.strip()
         changes = subprocess.run(
-            ["git", "status", "--porcelain", "--untracked-files=no", "."], cwd=folder, capture_output=True, text=True, check=True
+            ["git", "status", "--porcelain", "--untracked-files=no", "."],
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            check=True,
         ).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
         return "unknown"

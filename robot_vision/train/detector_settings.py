@@ -1,0 +1,66 @@
+"""Settings of the detector's training, defined once: the command line is derived from them. Imports no torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from robot_vision.errors import InvalidValueError
+from robot_vision.train.options import about
+
+STRIDES = (8, 16, 32)
+"""Input pixels per cell of the three levels that the detector predicts on."""
+
+
+@dataclass(frozen=True)
+class DetectorTraining:
+    """One training run; its defaults are those of the shipped `simworld_yolo`.
+
+    Raises:
+        InvalidValueError: If a number is out of range, or one data folder is given without the other.
+    """
+
+    data: Path | None = field(
+        default=None,
+        metadata=about(
+            "COCO folder (images/, annotations.json); without it the simulated world is rendered", kind=Path
+        ),
+    )
+    val: Path | None = field(default=None, metadata=about("COCO folder of held-out images, with --data", kind=Path))
+    out: Path = field(
+        default=Path("models/simworld_yolo"), metadata=about("ONNX file to write; its card goes beside it", shown=False)
+    )
+    work: Path = field(
+        default=Path("runs/detector"), metadata=about("folder of checkpoint and rendered images", shown=False)
+    )
+    epochs: int = field(default=12, metadata=about("passes over the images"))
+    batch_size: int = field(default=16, metadata=about("images per step"))
+    learning_rate: float = field(default=2e-3, metadata=about("peak learning rate of AdamW"))
+    mosaic: float = field(default=0.3, metadata=about("share of mosaics, none of them in the last fifth of the run"))
+    input_size: int = field(default=320, metadata=about("side of the network's square input in pixels"))
+    seed: int = field(default=0, metadata=about("seed of weights, order and augmentation"))
+    validate_every: int = field(default=3, metadata=about("epochs between validations", shown=False))
+    resume: bool = field(default=False, metadata=about("continue from the checkpoint in the work folder", shown=False))
+    jobs: int = field(default=2, metadata=about("processes that render the simulated world", shown=False))
+    threads: int = field(default=0, metadata=about("CPU threads of torch; 0 leaves its own choice", shown=False))
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size", "validate_every", "jobs"):
+            if getattr(self, name) < 1:
+                raise InvalidValueError(f"{name}: must be at least 1, got {getattr(self, name)}")
+        for name in ("seed", "threads"):
+            if getattr(self, name) < 0:
+                raise InvalidValueError(f"{name}: must not be negative, got {getattr(self, name)}")
+        if self.input_size < STRIDES[-1] or self.input_size % STRIDES[-1]:
+            raise InvalidValueError(f"input_size: must be a multiple of {STRIDES[-1]}, got {self.input_size}")
+        if not 0 <= self.mosaic <= 1:
+            raise InvalidValueError(f"mosaic: must be within [0, 1], got {self.mosaic}")
+        if not 0 < self.learning_rate < 1:
+            raise InvalidValueError(f"learning_rate: must be within (0, 1), got {self.learning_rate}")
+        if (self.data is None) != (self.val is None):
+            raise InvalidValueError("data and val: give both folders, or neither to train on the simulated world")
+
+    @property
+    def onnx_path(self) -> Path:
+        """The file to write, with its suffix."""
+        return self.out if self.out.suffix == ".onnx" else self.out.with_name(f"{self.out.name}.onnx")
