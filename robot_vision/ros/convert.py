@@ -6,6 +6,7 @@ from array import array
 from collections.abc import Sequence
 
 import numpy as np
+from robot_vision_msgs.msg import LatentState, Track, TrackArray
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 from vision_msgs.msg import Detection2D, Detection2DArray, LabelInfo, ObjectHypothesisWithPose, VisionClass
@@ -13,7 +14,6 @@ from vision_msgs.msg import Detection2D, Detection2DArray, LabelInfo, ObjectHypo
 from robot_vision.errors import FrameError
 from robot_vision.image_codec import decode_compressed, decode_image, supported_encodings
 from robot_vision.types import Detections, Float32Array, Frame, Latent, Tracks, UInt8Array
-from robot_vision_msgs.msg import LatentState, Track, TrackArray
 
 try:
     from cv_bridge import CvBridge

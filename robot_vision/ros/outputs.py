@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rclpy.node import Node
+from robot_vision_msgs.msg import LatentState, TrackArray
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 from vision_msgs.msg import Detection2DArray, LabelInfo
 
-from robot_vision.overlay import draw_tracks
+from robot_vision.overlay import draw
 from robot_vision.ros.convert import DetectionArrayWriter, image_from_rgb, label_info, latent_state, track_array
 from robot_vision.ros.qos import IMAGE_OUT_QOS, LATCHED_QOS, RESULT_QOS
 from robot_vision.types import Detections, Frame, Latent, Tracks, TrackState
-from robot_vision_msgs.msg import LatentState, TrackArray
 
 
 class DetectionOutput:
@@ -135,4 +135,4 @@ class AnnotatedOutput:
             labels: Label of each class id.
         """
         if self.wanted:
-            self._publisher.publish(image_from_rgb(draw_tracks(frame.rgb, tracks.confirmed(), labels), header))
+            self._publisher.publish(image_from_rgb(draw(frame.rgb, tracks.confirmed(), labels), header))

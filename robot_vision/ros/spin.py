@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from robot_vision.errors import RobotVisionError
-from robot_vision.runtime.card import shared_file
+from robot_vision.shipped import shared_file
 
 PROFILE_VARIABLES = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE")
 TRANSPORT_VARIABLE = "FASTDDS_BUILTIN_TRANSPORTS"

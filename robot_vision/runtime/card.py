@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import sys
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,6 +14,7 @@ import yaml
 from robot_vision.errors import ModelError
 from robot_vision.geometry import ResizeRule
 from robot_vision.runtime.card_fields import CardFields
+from robot_vision.shipped import shared_folders
 
 Task = Literal["detection", "latent_encoder", "latent_decoder"]
 Colour = Literal["RGB", "BGR"]
@@ -185,9 +184,7 @@ def file_sha256(path: Path) -> str:
 
 def model_folders() -> list[Path]:
     """Folders in which shipped models are looked up, first match wins: source tree, then installations."""
-    prefixes = [Path(sys.prefix), *(Path(p) for p in os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep) if p)]
-    source = Path(__file__).resolve().parents[2] / "models"
-    return [source, *(prefix / "share" / "robot_vision" / "models" for prefix in prefixes)]
+    return [folder / "models" for folder in shared_folders()]
 
 
 def _shipped_card(name: str) -> Path:
