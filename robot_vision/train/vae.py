@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from robot_vision.runtime.card import InputSpec
-from robot_vision.train.vae_settings import FitSettings, VaeTraining, add_arguments, command_line, from_arguments
+from robot_vision.train import simulated
+from robot_vision.train.options import add_arguments, command_line, from_arguments
+from robot_vision.train.vae_settings import FitSettings, VaeTraining
 
 if TYPE_CHECKING:
     from robot_vision.train.vae_fit import Fit
@@ -17,7 +19,6 @@ if TYPE_CHECKING:
 VAE_INPUT = InputSpec(
     name="image", size_wh=(64, 64), colour="RGB", resize="stretch", pad_value=0, scale=1 / 255, interpolation="area"
 )
-SIMULATED_SETS = {"training": (6000, 100_000), "held_out": (500, 900_000)}
 EXPORT_TOLERANCE = 1e-4
 
 
@@ -98,12 +99,11 @@ def load_data(training: VaeTraining) -> tuple[UInt8Array, UInt8Array, dict[str, 
     from robot_vision.train.vae_data import find_images, load_frames, split_tail  # noqa: PLC0415
 
     if training.data is None:
-        folders = {name: _rendered(training, name) for name in SIMULATED_SETS}
-        paths = {name: find_images(folder) for name, folder in folders.items()}
-        texts = {
-            name: f"{images} images of the simulated world, scenes from seed {seed}"
-            for name, (images, seed) in SIMULATED_SETS.items()
+        paths = {
+            name: find_images(simulated.render(training.work / "simulated", name, training.jobs))
+            for name in simulated.SIMULATED_SETS
         }
+        texts = {name: simulated.description(name) for name in simulated.SIMULATED_SETS}
     else:
         kept, tail = find_images(training.data), None
         if training.validation is None:
@@ -114,15 +114,6 @@ def load_data(training: VaeTraining) -> tuple[UInt8Array, UInt8Array, dict[str, 
         }
     cache = training.work / "cache"
     return load_frames(paths["training"], VAE_INPUT, cache), load_frames(paths["held_out"], VAE_INPUT, cache), texts
-
-
-def _rendered(training: VaeTraining, name: str) -> Path:
-    from robot_vision.sim.coco import DatasetConfig, write_dataset  # noqa: PLC0415
-
-    images, seed_base = SIMULATED_SETS[name]
-    folder = training.work / "simulated" / name
-    write_dataset(DatasetConfig(folder, images, seed_base, jobs=training.jobs))
-    return folder
 
 
 def export_vae(
@@ -160,7 +151,7 @@ def export_vae(
     common = {
         "source": f"trained by robot_vision{world}",
         "training": {
-            "command": command_line(training, fit.settings), "commit": source_commit(),
+            "command": command_line("robot_vision train vae", training, fit.settings), "commit": source_commit(),
             "data": description["training"], "epochs": fit.epochs_done, "seconds": round(fit.seconds),
         },
         "measured": {

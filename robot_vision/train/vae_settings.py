@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import argparse
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args
+from typing import Literal, get_args
 
 from robot_vision.errors import InvalidValueError
+from robot_vision.train.options import about
 
 Likelihood = Literal["optimal", "fixed"]
-SettingsT = TypeVar("SettingsT", "FitSettings", "VaeTraining")
-
-
-def _about(description: str, **more: Any) -> dict[str, Any]:
-    return {"help": description, **more}
 
 
 @dataclass(frozen=True)
@@ -28,26 +23,26 @@ class FitSettings:
         InvalidValueError: If a value is out of range.
     """
 
-    epochs: int = field(default=120, metadata=_about("passes over the images"))
-    batch_size: int = field(default=64, metadata=_about("images per step"))
-    learning_rate: float = field(default=2e-3, metadata=_about("peak learning rate of Adam"))
-    latent_size: int = field(default=32, metadata=_about("number of latent dimensions"))
+    epochs: int = field(default=120, metadata=about("passes over the images"))
+    batch_size: int = field(default=64, metadata=about("images per step"))
+    learning_rate: float = field(default=2e-3, metadata=about("peak learning rate of Adam"))
+    latent_size: int = field(default=32, metadata=about("number of latent dimensions"))
     likelihood: Likelihood = field(
         default="optimal",
-        metadata=_about(
+        metadata=about(
             "pixel noise: fitted to each batch (sigma-VAE) or given by --sigma", choices=get_args(Likelihood)
         ),
     )
     sigma: float = field(
-        default=0.1, metadata=_about("standard deviation of a pixel in [0, 1] units with --likelihood fixed")
+        default=0.1, metadata=about("standard deviation of a pixel in [0, 1] units with --likelihood fixed")
     )
-    beta: float = field(default=1.0, metadata=_about("weight of the KL"))
-    warmup_epochs: int = field(default=5, metadata=_about("epochs over which the KL's weight rises"))
-    free_bits: float = field(default=0.0, metadata=_about("nats per latent dimension that cost nothing"))
+    beta: float = field(default=1.0, metadata=about("weight of the KL"))
+    warmup_epochs: int = field(default=5, metadata=about("epochs over which the KL's weight rises"))
+    free_bits: float = field(default=0.0, metadata=about("nats per latent dimension that cost nothing"))
     augment: bool = field(
-        default=True, metadata=_about("train on random views of the images: mirrored, enlarged, in other light")
+        default=True, metadata=about("train on random views of the images: mirrored, enlarged, in other light")
     )
-    seed: int = field(default=0, metadata=_about("seed of weights, order, views and posterior samples"))
+    seed: int = field(default=0, metadata=about("seed of weights, order, views and posterior samples"))
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "learning_rate", "latent_size", "sigma"):
@@ -69,83 +64,21 @@ class VaeTraining:
     """
 
     data: Path | None = field(
-        default=None, metadata=_about("folder of images; without it the simulated world is rendered", kind=Path)
+        default=None, metadata=about("folder of images; without it the simulated world is rendered", kind=Path)
     )
     validation: Path | None = field(
-        default=None, metadata=_about("folder of held-out images; without it the last tenth of --data", kind=Path)
+        default=None, metadata=about("folder of held-out images; without it the last tenth of --data", kind=Path)
     )
-    out: Path = field(default=Path("models"), metadata=_about("folder of the ONNX files and their cards", shown=False))
-    name: str = field(default="simworld_vae", metadata=_about("the files are NAME_encoder and NAME_decoder"))
+    out: Path = field(default=Path("models"), metadata=about("folder of the ONNX files and their cards", shown=False))
+    name: str = field(default="simworld_vae", metadata=about("the files are NAME_encoder and NAME_decoder"))
     work: Path = field(
         default=Path("runs/vae"),
-        metadata=_about("folder of checkpoint, rendered images, curves and pictures", shown=False),
+        metadata=about("folder of checkpoint, rendered images, curves and pictures", shown=False),
     )
-    resume: bool = field(default=False, metadata=_about("continue from the checkpoint in the work folder", shown=False))
-    jobs: int = field(default=2, metadata=_about("processes that render the simulated world", shown=False))
-    threads: int = field(default=0, metadata=_about("CPU threads of torch; 0 leaves its own choice", shown=False))
+    resume: bool = field(default=False, metadata=about("continue from the checkpoint in the work folder", shown=False))
+    jobs: int = field(default=2, metadata=about("processes that render the simulated world", shown=False))
+    threads: int = field(default=0, metadata=about("CPU threads of torch; 0 leaves its own choice", shown=False))
 
     def __post_init__(self) -> None:
         if self.validation is not None and self.data is None:
             raise InvalidValueError(f"validation: {self.validation} was given without data; give both, or neither")
-
-
-def add_arguments(parser: argparse.ArgumentParser, settings_type: type[SettingsT]) -> None:
-    """Add one option per setting.
-
-    Args:
-        parser: Parser to extend.
-        settings_type: `FitSettings` or `VaeTraining`.
-    """
-    for entry in fields(settings_type):
-        text = entry.metadata["help"]
-        if isinstance(entry.default, bool):
-            switch = argparse.BooleanOptionalAction
-            parser.add_argument(_option(entry.name), action=switch, default=entry.default, help=text)
-            continue
-        kind = entry.metadata.get("kind", type(entry.default))
-        choices = entry.metadata.get("choices")
-        parser.add_argument(_option(entry.name), type=kind, default=entry.default, choices=choices, help=text)
-
-
-def from_arguments(args: argparse.Namespace, settings_type: type[SettingsT]) -> SettingsT:
-    """Settings from a parsed command line.
-
-    Args:
-        args: Parsed with the options of `add_arguments`.
-        settings_type: `FitSettings` or `VaeTraining`.
-
-    Returns:
-        The settings.
-
-    Raises:
-        InvalidValueError: If a value is out of range.
-    """
-    return settings_type(**{entry.name: getattr(args, entry.name) for entry in fields(settings_type)})
-
-
-def command_line(training: VaeTraining, fit: FitSettings) -> str:
-    """The command that gives the same weights: every option that matters and is not the default.
-
-    Args:
-        training: Where data come from.
-        fit: What decides the weights.
-
-    Returns:
-        One line for the model card.
-    """
-    words = ["robot_vision train vae"]
-    for settings in (training, fit):
-        for entry in fields(settings):
-            value = getattr(settings, entry.name)
-            if value == entry.default or not entry.metadata.get("shown", True):
-                continue
-            option = _option(entry.name)
-            if isinstance(value, bool):
-                words.append(option if value else option.replace("--", "--no-", 1))
-            else:
-                words.append(f"{option} {value}")
-    return " ".join(words)
-
-
-def _option(name: str) -> str:
-    return f"--{name.replace('_', '-')}"

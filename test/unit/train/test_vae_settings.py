@@ -10,8 +10,11 @@ from pathlib import Path
 import pytest
 
 from robot_vision.errors import InvalidValueError
+from robot_vision.train.options import command_line, from_arguments
 from robot_vision.train.vae import configure
-from robot_vision.train.vae_settings import FitSettings, VaeTraining, command_line, from_arguments
+from robot_vision.train.vae_settings import FitSettings, VaeTraining
+
+COMMAND = "robot_vision train vae"
 
 
 def parse(words: list[str]) -> argparse.Namespace:
@@ -30,14 +33,14 @@ def test_the_cards_command_parses_back_to_the_same_settings():
     line = "--data frames --latent-size 8 --no-augment --beta 0.5 --likelihood fixed --sigma 0.05 --seed 3"
     args = parse(line.split())
     fit, training = from_arguments(args, FitSettings), from_arguments(args, VaeTraining)
-    again = parse(command_line(training, fit).split()[3:])
+    again = parse(command_line(COMMAND, training, fit).split()[3:])
     assert from_arguments(again, FitSettings) == fit
     assert from_arguments(again, VaeTraining).data == Path("frames")
 
 
 def test_the_cards_command_leaves_out_what_does_not_decide_the_result():
     training = VaeTraining(out=Path("elsewhere"), work=Path("scratch"), resume=True, jobs=7, threads=1)
-    assert command_line(training, FitSettings()) == "robot_vision train vae"
+    assert command_line(COMMAND, training, FitSettings()) == COMMAND
 
 
 def test_the_command_line_needs_no_torch():
