@@ -1,0 +1,132 @@
+"""Layout decoders on tiny outputs written by hand: every expected number is worked out on paper."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from robot_vision.detection.heads import HEADS, Candidates
+from robot_vision.errors import ModelError
+
+SIZE = (32, 64)
+CELLS = 4 * 8 + 2 * 4 + 1 * 2
+NAN, INF = math.nan, math.inf
+
+every_head = pytest.mark.parametrize("head", HEADS)
+
+
+def decode(head: str, output: np.ndarray, threshold: float = 0.25) -> Candidates:
+    return HEADS[head].decode(np.asarray(output, np.float32), SIZE, threshold)
+
+
+def check(found: Candidates, boxes: list[list[float]], scores: list[float], class_ids: list[int]) -> None:
+    np.testing.assert_allclose(found.boxes_xyxy, np.reshape(boxes, (-1, 4)), rtol=1e-6)
+    np.testing.assert_allclose(found.scores, scores, rtol=1e-6)
+    np.testing.assert_array_equal(found.class_ids, class_ids)
+    assert (found.boxes_xyxy.dtype, found.scores.dtype, found.class_ids.dtype) == (np.float32, np.float32, np.int64)
+
+
+def test_yolov8() -> None:
+    columns = [[10, 20, 4, 8, 0.1, 0.9, 0.2], [1, 2, 3, 4, 0.2, 0.2, 0.1], [20, 30, 2, 2, 0.25, 0, 0]]
+    check(
+        decode("yolov8", np.array([columns]).transpose(0, 2, 1)),
+        [[8, 16, 12, 24], [19, 29, 21, 31]],
+        [0.9, 0.25],
+        [1, 0],
+    )
+
+
+def test_yolov5() -> None:
+    rows = [
+        [10, 20, 4, 8, 0.5, 0.1, 0.8],
+        [1, 2, 3, 4, 0.9, 0.2, 0.1],
+        [1, 2, 3, 4, 0.2, 1, 1],
+        [20, 30, 2, 2, 1, 0.3, 0],
+    ]
+    check(decode("yolov5", [rows]), [[8, 16, 12, 24], [19, 29, 21, 31]], [0.4, 0.3], [1, 0])
+
+
+def test_yolox() -> None:
+    output = np.zeros((1, CELLS, 7))
+    # Stride 8 has 4 columns: cell 6 is row 1, column 2. Stride 16 begins at 32: cell 35 is row 1, column 1.
+    output[0, 6] = [0.5, -0.5, math.log(2), math.log(3), 0.5, 0.2, 0.8]
+    output[0, 35] = [0, 1, 0, math.log(0.5), 0.9, 1, 0]
+    output[0, 41] = [0, 0, 0, 0, 1, 0.5, 0.4]
+    # Centres (2.5, 0.5)·8, (1, 2)·16, (0, 1)·32; sizes (2, 3)·8, (1, 0.5)·16, (1, 1)·32.
+    boxes = [[12, -8, 28, 16], [8, 28, 24, 36], [-16, 16, 16, 48]]
+    check(decode("yolox", output), boxes, [0.4, 0.9, 0.5], [1, 0, 0])
+
+
+def test_yolov10() -> None:
+    rows = [[1, 2, 3, 4, 0.3, 1], [5, 6, 7, 8, 0.1, 0], [9, 9, 12, 12, 0.9, 2]]
+    check(decode("yolov10", [rows]), [[1, 2, 3, 4], [9, 9, 12, 12]], [0.3, 0.9], [1, 2])
+
+
+def raw(head: str, box: list[float], scores: list[float]) -> np.ndarray:
+    """An output of the layout in which one place holds the given numbers and the rest is zero."""
+    if head == "yolov8":
+        output = np.zeros((1, 4 + len(scores), CELLS))
+        output[0, :, 3] = [*box, *scores]
+    elif head == "yolov10":
+        output = np.zeros((1, 5, 6))
+        output[0, 3] = [*box, scores[0], 0]
+    else:
+        output = np.zeros((1, CELLS, 5 + len(scores)))
+        output[0, 3] = [*box, 1, *scores]
+    return output
+
+
+@every_head
+def test_finds_the_one_candidate(head: str) -> None:
+    assert len(decode(head, raw(head, [1, 1, 2, 2], [0.5, 0.4]))) == 1
+
+
+@every_head
+def test_finds_nothing_in_nothing(head: str) -> None:
+    check(decode(head, raw(head, [1, 1, 2, 2], [0.0, 0.0])), [], [], [])
+
+
+@every_head
+def test_threshold_is_inclusive(head: str) -> None:
+    output = raw(head, [1, 1, 2, 2], [0.5, 0.4])
+    assert len(decode(head, output, 0.5)) == 1
+    assert len(decode(head, output, 0.5001)) == 0
+
+
+@every_head
+@pytest.mark.parametrize("bad", [NAN, INF])
+@pytest.mark.parametrize("place", range(4))
+def test_drops_a_box_that_is_not_finite(head: str, bad: float, place: int) -> None:
+    box = [1.0, 1.0, 2.0, 2.0]
+    box[place] = bad
+    assert len(decode(head, raw(head, box, [0.5, 0.4]))) == 0
+
+
+@every_head
+@pytest.mark.parametrize("bad", [NAN, INF, -INF])
+def test_drops_a_score_that_is_not_finite(head: str, bad: float) -> None:
+    assert len(decode(head, raw(head, [1, 1, 2, 2], [bad, 0.4]), 0.45)) == 0
+
+
+@every_head
+def test_scores_above_one_are_an_error_that_says_so(head: str) -> None:
+    with pytest.raises(ModelError, match=r"expected scores within \[0, 1\], got 7.*output.head"):
+        decode(head, raw(head, [1, 1, 2, 2], [7, 0.1]))
+
+
+@every_head
+def test_does_not_change_the_output(head: str) -> None:
+    output = raw(head, [1, 1, 2, 2], [0.5, 0.4]).astype(np.float32)
+    output.flags.writeable = False
+    HEADS[head].decode(output, SIZE, 0.1)
+
+
+def test_yolox_size_too_large_for_a_float_is_dropped_quietly() -> None:
+    with np.errstate(all="raise"):
+        assert len(decode("yolox", raw("yolox", [0, 0, 200, 0], [0.9, 0]))) == 0
+
+
+def test_yolov10_class_that_is_not_finite_is_dropped() -> None:
+    assert len(decode("yolov10", [[[1, 2, 3, 4, 0.9, NAN]]])) == 0

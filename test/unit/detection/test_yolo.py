@@ -1,0 +1,176 @@
+"""The detection stage around a network whose output the test writes."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from onnx_writer import write_network
+
+from robot_vision.detection.yolo import Detector
+from robot_vision.errors import InvalidValueError, ModelError
+from robot_vision.params import DetectorParams, SessionParams
+from robot_vision.runtime.card import InputSpec, ModelCard
+from robot_vision.types import Detections, Frame
+
+SIZE = (64, 64)
+CELLS = 8 * 8 + 4 * 4 + 2 * 2
+NAMES = ("cat", "dog", "fox")
+CARD = ModelCard(
+    "tiny",
+    "detection",
+    Path("tiny.onnx"),
+    "0" * 64,
+    InputSpec("images", SIZE, "RGB", "letterbox", 114, 1.0),
+    "yolov8",
+    NAMES,
+)
+FRAME = Frame(np.zeros((64, 128, 3), np.uint8), 5, "camera")
+
+
+class FakeSession:
+    """A network that returns what it is given."""
+
+    provider = device = "cpu"
+    output_names = ("out",)
+
+    def __init__(self, output: np.ndarray) -> None:
+        self.output = output.astype(np.float32)
+        self.output_shapes = (self.output.shape,)
+        self.input_buffer = np.zeros((1, 3, SIZE[1], SIZE[0]), np.float32)
+
+    def run(self) -> tuple[np.ndarray, ...]:
+        """The output, whatever the input is."""
+        return (self.output,)
+
+
+def yolov8_output(*rows: tuple[list[float], int, float]) -> np.ndarray:
+    """An output with the given (cx, cy, w, h), class id and score; everything else is zero."""
+    output = np.zeros((1, 4 + len(NAMES), CELLS))
+    for column, (box, class_id, score) in enumerate(rows):
+        output[0, :4, column] = box
+        output[0, 4 + class_id, column] = score
+    return output
+
+
+def detector(output: np.ndarray, card: ModelCard = CARD, **params: Any) -> Detector:
+    return Detector(card, SessionParams(), DetectorParams(**params), FakeSession(output))
+
+
+def detect(output: np.ndarray, **params: Any) -> Detections:
+    return detector(output, **params).detect(FRAME)
+
+
+def test_boxes_are_in_frame_pixels_and_clipped() -> None:
+    """128×64 in 64×64 is scaled by a half and has 16 rows of padding above."""
+    found = detect(yolov8_output(([32, 32, 20, 10], 1, 0.5), ([5, 20, 20, 20], 2, 0.75)))
+    np.testing.assert_allclose(found.boxes_xyxy, [[0, 0, 30, 28], [44, 22, 84, 42]])
+    np.testing.assert_allclose(found.scores, [0.75, 0.5])
+    np.testing.assert_array_equal(found.class_ids, [2, 1])
+
+
+def test_box_in_the_padding_is_no_detection() -> None:
+    assert len(detect(yolov8_output(([32, 6, 20, 10], 1, 0.5)))) == 0
+
+
+def test_nothing_found_is_an_empty_value() -> None:
+    found = detect(yolov8_output())
+    assert (found.boxes_xyxy.shape, found.scores.shape, found.class_ids.shape) == ((0, 4), (0,), (0,))
+
+
+OVERLAPPING = yolov8_output(([32, 32, 20, 10], 0, 0.9), ([32, 32, 20, 10], 1, 0.8), ([32, 33, 20, 10], 0, 0.7))
+
+
+def test_suppression_within_a_class_or_across() -> None:
+    assert detect(OVERLAPPING).class_ids.tolist() == [0, 1]
+    assert detect(OVERLAPPING, class_agnostic=True).class_ids.tolist() == [0]
+    assert detect(OVERLAPPING, iou_threshold=0.9).class_ids.tolist() == [0, 1, 0]
+
+
+def test_class_filter_works_before_suppression() -> None:
+    """A class that is not wanted must not hide one that is."""
+    assert detect(OVERLAPPING, classes=["dog"], class_agnostic=True).class_ids.tolist() == [1]
+    assert len(detect(OVERLAPPING, classes=["fox"])) == 0
+
+
+def test_most_certain_boxes_are_kept() -> None:
+    rows = [([8 * i + 4.0, 32.0, 4.0, 4.0], 0, 0.2 + 0.1 * i) for i in range(6)]
+    found = detect(yolov8_output(*rows), max_detections=2)
+    np.testing.assert_allclose(found.scores, [0.7, 0.6], rtol=1e-6)
+
+
+def test_parameters_change_between_frames() -> None:
+    stage = detector(OVERLAPPING)
+    stage.set_params(DetectorParams(confidence_threshold=0.85))
+    assert stage.params.confidence_threshold == 0.85
+    assert stage.detect(FRAME).class_ids.tolist() == [0]
+    stage.set_params(DetectorParams(classes=["dog"]))
+    assert stage.detect(FRAME).class_ids.tolist() == [1]
+
+
+def test_unknown_class_lists_the_names_and_changes_nothing() -> None:
+    with pytest.raises(InvalidValueError, match=r"detector.classes: model tiny has no class cow; it has cat, dog, fox"):
+        detector(OVERLAPPING, classes=["dog", "cow"])
+    stage = detector(OVERLAPPING, classes=["dog"])
+    with pytest.raises(InvalidValueError, match="cow"):
+        stage.set_params(DetectorParams(classes=["cow"]))
+    assert stage.detect(FRAME).class_ids.tolist() == [1]
+
+
+def test_layout_is_recognised_where_the_card_is_silent() -> None:
+    card = dataclasses.replace(CARD, head=None)
+    assert detector(OVERLAPPING, card).detect(FRAME).class_ids.tolist() == [0, 1]
+
+
+def test_finished_boxes_are_suppressed_only_across_classes_on_request() -> None:
+    card = dataclasses.replace(CARD, head="yolov10")
+    rows = [[20, 20, 40, 40, 0.7, 0], [20, 20, 40, 40, 0.9, 1], [20, 20, 40, 40, 0.8, 0]]
+    assert detector(np.array([rows]), card).detect(FRAME).class_ids.tolist() == [1, 0, 0]
+    assert detector(np.array([rows]), card, class_agnostic=True).detect(FRAME).class_ids.tolist() == [1]
+    assert len(detector(np.array([rows]), card, max_detections=2).detect(FRAME)) == 2
+
+
+@pytest.mark.parametrize("class_id", [-1, 3])
+def test_class_that_the_card_does_not_name(class_id: int) -> None:
+    card = dataclasses.replace(CARD, head="yolov10")
+    with pytest.raises(ModelError, match=rf"returned class ids {class_id} to {class_id}, its card names 3 classes"):
+        detector(np.array([[[20, 20, 40, 40, 0.7, class_id]]]), card).detect(FRAME)
+
+
+@pytest.mark.parametrize(
+    ("head", "shape", "message"),
+    [
+        ("yolov8", (1, 8, CELLS), "as layout yolov8 has 4 classes, its card names 3"),
+        ("yolov5", (1, 50, 9), "as layout yolov5 has 4 classes, its card names 3"),
+        ("yolox", (1, CELLS + 1, 8), r"the card says layout yolox, but output \[1, 85, 8\] cannot be that"),
+        ("yolov10", (1, 50, 7), r"the card says layout yolov10, but output \[1, 50, 7\] cannot be that"),
+        (None, (1, 50, 9), r"output \[1, 50, 9\] fits no known layout; set output.head .* yolov5, yolov8"),
+        (None, (50, 9), r"expected one output with three dimensions, the network has \[50, 9\]"),
+    ],
+)
+def test_output_that_contradicts_the_card(head: Any, shape: tuple[int, ...], message: str) -> None:
+    with pytest.raises(ModelError, match=message):
+        detector(np.zeros(shape), dataclasses.replace(CARD, head=head))
+
+
+def test_card_for_another_task() -> None:
+    with pytest.raises(ModelError, match="model tiny: expected task detection, its card says latent_encoder"):
+        detector(OVERLAPPING, dataclasses.replace(CARD, task="latent_encoder"))
+
+
+def test_runs_a_file_through_onnx_runtime(tmp_path: Path) -> None:
+    path = write_network(tmp_path / "tiny.onnx", [1, 3, 64, 64], {"out": OVERLAPPING})
+    stage = Detector(dataclasses.replace(CARD, onnx_path=path), SessionParams(provider="cpu"), DetectorParams())
+    assert stage.class_names == NAMES
+    assert stage.session.provider == "cpu"
+    assert stage.detect(FRAME).class_ids.tolist() == [0, 1]
+
+
+def test_same_frame_twice_gives_the_same(tmp_path: Path) -> None:
+    stage = detector(OVERLAPPING)
+    first, second = stage.detect(FRAME), stage.detect(FRAME)
+    np.testing.assert_array_equal(first.boxes_xyxy, second.boxes_xyxy)
+    assert first.boxes_xyxy is not second.boxes_xyxy
