@@ -38,7 +38,7 @@ def draw_recorded(rgb: UInt8Array, array: RecordedArray) -> UInt8Array:
 
 
 def render_run(
-    source: ImageSource, arrays: Mapping[int, RecordedArray], folder: str | Path, tiles: int = 12
+    source: ImageSource, arrays: Mapping[int, RecordedArray], folder: str | Path, tiles: int = 9
 ) -> tuple[Path, Path]:
     """Write `annotated.mp4` (or `.avi` where OpenCV has no MP4 encoder) and `contact_sheet.png`.
 
@@ -139,7 +139,7 @@ def _fitted(picture: UInt8Array, size_wh: tuple[int, int]) -> UInt8Array:
     return np.asarray(cv2.resize(picture, size_wh, interpolation=cv2.INTER_AREA), np.uint8)
 
 
-def contact_sheet(pictures: Sequence[UInt8Array], width: int = 1600) -> UInt8Array:
+def contact_sheet(pictures: Sequence[UInt8Array], width: int = 1920) -> UInt8Array:
     """Pictures side by side in rows on a dark ground.
 
     Args:

@@ -226,7 +226,7 @@ def test_video_and_sheet_show_the_boxes(source_path, tmp_path) -> None:
     drawn = [np.abs(frame.rgb[50:80, 58:92].astype(int) - 90).max() > 60 for frame in frames]
     assert drawn == [index % 2 == 0 for index in range(FRAMES)]
     picture = cv2.imread(str(sheet))
-    assert picture.shape[1] in range(1500, 1601)
+    assert picture.shape[1] in range(1800, 1921)
     assert picture.std() > 5
 
 
