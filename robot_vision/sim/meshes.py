@@ -169,7 +169,7 @@ def handle(inner: float, height: float, reach: float, thickness: float) -> Mesh:
     rings = centre[:, None] + thickness * normals
     low = (np.arange(bends)[:, None] * (sides + 1) + np.arange(sides)[None]).ravel()
     high = low + sides + 1
-    faces = np.concatenate([np.stack([low, low + 1, high + 1], 1), np.stack([low, high + 1, high], 1)])
+    faces = np.concatenate([np.stack([low, high + 1, low + 1], 1), np.stack([low, high, high + 1], 1)])
     u, v = np.meshgrid(turn / (2 * np.pi), np.linspace(0.45, 0.55, bends + 1))
     hulls = tuple(rings[i : i + 2].reshape(-1, 3) for i in range(bends))
     texcoords = np.stack([u, v], -1).reshape(-1, 2)
