@@ -182,13 +182,8 @@ def file_sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
-def model_folders() -> list[Path]:
-    """Folders in which shipped models are looked up, first match wins: source tree, then installations."""
-    return [folder / "models" for folder in shared_folders()]
-
-
 def _shipped_card(name: str) -> Path:
-    folders = list(dict.fromkeys(model_folders()))
+    folders = [folder / "models" for folder in shared_folders()]
     for folder in folders:
         if (folder / f"{name}.yaml").is_file():
             return folder / f"{name}.yaml"
