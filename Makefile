@@ -1,27 +1,42 @@
-# make help lists what there is.
+# `make help` lists what there is. Every target does its own set-up; when nothing has changed that takes no time.
 PYTHON ?= python3
-VENV := .venv/bin
+BIN := $(CURDIR)/.venv/bin
+
 # Nothing leaves this machine, and two runs side by side do not meet.
 export ROS_AUTOMATIC_DISCOVERY_RANGE := LOCALHOST
-export ROS_DOMAIN_ID ?= $(shell $(PYTHON) -c "import os; print(os.getpid() % 100 + 1)")
-export PYTHONNOUSERSITE := 1
-export PATH := $(CURDIR)/.venv/bin:$(PATH)
+ifndef ROS_DOMAIN_ID
+export ROS_DOMAIN_ID := $(shell echo $$((PPID % 100 + 1)))
+endif
 
-.PHONY: help setup test lint clean train-env
+# Programs start in a clean environment of their own; over a sourced ROS 2 they also find the interface packages built here.
+RUN := env -u _ROS_WHEELS_BOOTSTRAP_COMPLETE PATH="$(BIN):$$PATH"
+ifdef AMENT_PREFIX_PATH
+RUN += AMENT_PREFIX_PATH="$(CURDIR)/.venv:$$AMENT_PREFIX_PATH" LD_LIBRARY_PATH="$(CURDIR)/.venv/lib:$$LD_LIBRARY_PATH"
+endif
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint bench train-env clean
+
 help: ## list the targets
-	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
+	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 18
 
-setup: ## make .venv (every target does this by itself; no work when it is ready)
+setup: ## make .venv ready (all other targets begin with it)
 	@$(PYTHON) scripts/setup_env.py
 
-test: setup ## run the tests; prints what was skipped and why
-	@$(VENV)/python -m pytest test $(PYTEST_ARGS)
+demo: setup ## replay the sample into the pipeline; BAG=<bag or video> and MODEL=<network> take your own
+	@$(RUN) robot_vision demo $(if $(BAG),--bag "$(BAG)") $(if $(MODEL),--model "$(MODEL)") $(DEMO_ARGS)
+
+test: setup ## run the tests and list what was skipped and why; PYTEST_ARGS="test/unit -k nms" runs some of them
+	@$(RUN) python -m pytest $(or $(PYTEST_ARGS),--all-groups)
 
 lint: setup ## ruff and mypy
-	@$(VENV)/ruff check . && $(VENV)/ruff format --check . && $(VENV)/mypy
+	@$(RUN) ruff check . && $(RUN) ruff format --check . && $(RUN) mypy
 
-train-env: ## add torch for training to .venv
+bench: setup ## measure speed and memory, as ratios within one run
+	@$(RUN) python -m bench $(BENCH_ARGS)
+
+train-env: ## add torch and what else training needs to .venv
 	@$(PYTHON) scripts/setup_env.py --train
 
-clean: ## remove .venv and build output
-	rm -rf .venv .venv.lock build install log demo_out
+clean: ## remove the environment and all that was built or written
+	rm -rf .venv .venv.lock build install log demo_out *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

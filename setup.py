@@ -1,4 +1,4 @@
-"""Package build. Metadata and requirements are in setup.cfg; here is what has to be computed: data files and programs."""
+"""Package build. Metadata and requirements are in setup.cfg; here is what must be computed: data files and programs."""
 
 from __future__ import annotations
 

@@ -1,15 +1,13 @@
-"""Starts the set-up of .venv; written so that any Python 3 can at least say that it is too old."""
+"""Make .venv ready. Any Python 3.6 can read this file, which looks at the version and hands over to environment.py."""
 
 import sys
 
-OLDEST = (3, 10)
-
-if sys.version_info[:2] < OLDEST:
+if not (3, 10) <= sys.version_info[:2] <= (3, 14):
     sys.exit(
-        "set-up: Python %d.%d is too old, 3.10 or newer is needed: sudo apt install python3.12 python3.12-venv "
-        "python3.12-dev, then add PYTHON=python3.12 to the make command" % sys.version_info[:2]
+        f"set-up: robot_vision needs Python 3.10 to 3.14, {sys.executable} is {sys.version.split()[0]}: install one "
+        "(sudo apt install python3.12 python3.12-venv python3.12-dev) and name it (make PYTHON=python3.12 ...)"
     )
 
-from environment import main  # noqa: E402 (an old Python cannot read that file)
+from environment import main
 
 sys.exit(main())

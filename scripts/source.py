@@ -97,8 +97,8 @@ class Setting:
 
     def base_key(self) -> str:
         """Key of the virtual environment with ROS 2 in it."""
-        return _hash(str(self.venv), self.base_python, sys.version, self.description, *self.sourced_prefixes,
-                     *_contents(self.root, sorted((self.root / "scripts").glob("*.py"))))  # fmt: skip
+        recipe = _contents(self.root, [self.root / "scripts" / "source.py", self.root / "scripts" / "steps.py"])
+        return _hash(str(self.venv), self.base_python, sys.version, self.description, *self.sourced_prefixes, *recipe)
 
     def interfaces_key(self) -> str:
         """Key of the interface packages built into it."""
