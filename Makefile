@@ -8,11 +8,10 @@ ifndef ROS_DOMAIN_ID
 export ROS_DOMAIN_ID := $(shell echo $$((PPID % 100 + 1)))
 endif
 
-# Programs start in a clean environment of their own; over a sourced ROS 2 they also find the interface packages built here.
-RUN := env -u _ROS_WHEELS_BOOTSTRAP_COMPLETE PATH="$(BIN):$$PATH"
-ifdef AMENT_PREFIX_PATH
-RUN += AMENT_PREFIX_PATH="$(CURDIR)/.venv:$$AMENT_PREFIX_PATH" LD_LIBRARY_PATH="$(CURDIR)/.venv/lib:$$LD_LIBRARY_PATH"
-endif
+# Programs find what is built here before what a sourced ROS 2 has, and nothing of another environment from pip.
+RUN := env -u _ROS_WHEELS_BOOTSTRAP_COMPLETE PATH="$(BIN):$$PATH" \
+  AMENT_PREFIX_PATH="$(CURDIR)/.venv$${AMENT_PREFIX_PATH:+:$$AMENT_PREFIX_PATH}" \
+  LD_LIBRARY_PATH="$(CURDIR)/.venv/lib$${LD_LIBRARY_PATH:+:$$LD_LIBRARY_PATH}"
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test lint bench train-env clean
@@ -32,8 +31,8 @@ test: setup ## run the tests and list what was skipped and why; PYTEST_ARGS="tes
 lint: setup ## ruff and mypy
 	@$(RUN) ruff check . && $(RUN) ruff format --check . && $(RUN) mypy
 
-bench: setup ## measure speed and memory, as ratios within one run
-	@$(RUN) python -m bench $(BENCH_ARGS)
+bench: setup ## measure speed and memory, as ratios within one run; BENCH=bench/detector.py runs one
+	@for file in $(or $(BENCH),$(sort $(wildcard bench/*.py))); do echo "== $$file"; $(RUN) python $$file || exit 1; done
 
 train-env: ## add torch and what else training needs to .venv
 	@$(PYTHON) scripts/setup_env.py --train
