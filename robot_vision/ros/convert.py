@@ -21,6 +21,10 @@ except ImportError:
     CvBridge = None
 
 
+DEPTH_ENCODINGS = frozenset({"16UC1", "32FC1"})
+"""Images of distances, which no camera stage can use."""
+
+
 def stamp_ns(header: Header) -> int:
     """The header's time in integer nanoseconds."""
     return int(header.stamp.sec) * 1_000_000_000 + int(header.stamp.nanosec)
@@ -38,7 +42,7 @@ def frame_from_image(message: Image) -> Frame:
     Raises:
         FrameError: If the encoding is unknown, or sizes and data contradict one another.
     """
-    if CvBridge is not None and message.encoding not in supported_encodings():
+    if CvBridge is not None and message.encoding not in supported_encodings() | DEPTH_ENCODINGS:
         return _frame(_through_cv_bridge(message), message.header)
     rgb = decode_image(
         message.encoding, message.height, message.width, message.step, bool(message.is_bigendian), message.data

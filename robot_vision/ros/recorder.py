@@ -64,7 +64,8 @@ class Recorder(Node):
             writer.add_topic(f"/{topic}", type_name, latched=latched)
             qos = LATCHED_QOS if latched else RESULT_QOS
             self.create_subscription(kind, topic, self._handler(topic, kind), qos, raw=True)
-        self.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 10)
+        writer.add_topic("/diagnostics", "diagnostic_msgs/msg/DiagnosticArray")
+        self.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 10, raw=True)
 
     def last_arrival_s(self) -> float:
         """Monotonic time in seconds of the newest result; 0 before the first."""
@@ -83,6 +84,8 @@ class Recorder(Node):
 
         return on_message
 
-    def _on_diagnostics(self, message: DiagnosticArray) -> None:
+    def _on_diagnostics(self, data: bytes) -> None:
+        self._writer.write("/diagnostics", time.time_ns(), data)
+        message = deserialize_message(data, DiagnosticArray)
         for status in message.status:
             self.diagnostics[status.name] = {pair.key: pair.value for pair in status.values}

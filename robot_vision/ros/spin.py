@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import os
 import signal
 import sys
@@ -13,6 +14,7 @@ from robot_vision.errors import RobotVisionError
 from robot_vision.shipped import shared_file
 
 PROFILE_VARIABLES = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE")
+FIRST_RCLPY_WITH_NEW_NAME = 9
 TRANSPORT_VARIABLE = "FASTDDS_BUILTIN_TRANSPORTS"
 
 
@@ -35,7 +37,9 @@ def export_fastdds_profile() -> Path | None:
         return None
     profile = shared_file("config/fastdds.xml")
     if profile is not None:
-        os.environ.update(dict.fromkeys(PROFILE_VARIABLES, str(profile)))
+        # Newer distributions (from Kilted) warn about the old name, older ones know no other.
+        rclpy_major = int(importlib.metadata.version("rclpy").split(".")[0])
+        os.environ[PROFILE_VARIABLES[rclpy_major < FIRST_RCLPY_WITH_NEW_NAME]] = str(profile)
     return profile
 
 

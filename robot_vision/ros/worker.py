@@ -84,7 +84,10 @@ class Worker(Generic[ItemT]):
 
     def _loop(self) -> None:
         while (item := self.mailbox.take()) is not None:
-            try:
-                self._handle(item)
-            except Exception as error:
-                self._on_error(error)
+            self._attempt(item)
+
+    def _attempt(self, item: ItemT) -> None:
+        try:
+            self._handle(item)
+        except Exception as error:
+            self._on_error(error)

@@ -1,0 +1,172 @@
+"""The nodes on the shipped sample: complete, faithful headers, equal in both deployments, alive after bad input."""
+
+from __future__ import annotations
+
+from itertools import islice
+
+import numpy as np
+import pytest
+from diagnostic_msgs.msg import DiagnosticArray
+from rcl_interfaces.srv import SetParameters
+from rclpy.parameter import Parameter
+from rclpy.qos import QoSProfile
+from rclpy.serialization import deserialize_message, serialize_message
+from sensor_msgs.msg import CompressedImage, Image
+from std_srvs.srv import Trigger
+from vision_msgs.msg import Detection2DArray, LabelInfo
+
+from robot_vision.data.sources import open_source
+from robot_vision.ros.convert import stamp_ns
+from robot_vision.ros.qos import LATCHED_QOS
+from robot_vision.shipped import shared_file
+from robot_vision_msgs.msg import LatentState, TrackArray
+
+TOPICS = {"detections": Detection2DArray, "tracks": Detection2DArray, "track_states": TrackArray, "latent": LatentState}
+FRAMES = 25
+
+
+def sample_images(count: int) -> list[CompressedImage]:
+    source = open_source(shared_file("samples/simworld_handheld"))
+    return [deserialize_message(bytes(raw.data), CompressedImage) for raw in islice(source.messages(), count)]
+
+
+def listen(bench) -> dict[str, dict[int, object]]:
+    """Everything that arrives, by topic and stamp."""
+    arrived: dict[str, dict[int, object]] = {name: {} for name in TOPICS}
+    for name, kind in TOPICS.items():
+
+        def keep(message, name=name) -> None:
+            arrived[name][stamp_ns(message.header)] = message
+
+        bench.node.create_subscription(kind, name, keep, 50)
+    return arrived
+
+
+def play(bench, images: list[CompressedImage], arrived: dict[str, dict[int, object]]) -> None:
+    """Publish one image after the other, each when all results of the one before have arrived."""
+    publisher = bench.node.create_publisher(CompressedImage, "/camera/image/compressed", QoSProfile(depth=5))
+    subscribers = 2 if len(bench.processes) > 1 else 1
+    bench.until(lambda: publisher.get_subscription_count() == subscribers, "the nodes to subscribe")
+    bench.until(lambda: all(bench.node.count_publishers(f"/{name}") for name in TOPICS), "all result topics")
+    bench.rest(1.0)
+    for image in images:
+        publisher.publish(image)
+        stamp = stamp_ns(image.header)
+        bench.until(lambda stamp=stamp: all(stamp in arrived[name] for name in TOPICS), f"results of {stamp}")
+
+
+def test_every_frame_has_all_results_with_the_image_header(bench) -> None:
+    """Composed node: one message a frame on each topic, header copied into the array and into every detection."""
+    images = sample_images(FRAMES)
+    arrived = listen(bench)
+    bench.start("perception_node", "camera.image_transport:=compressed", "encoder.novelty:=true")
+    play(bench, images, arrived)
+    stamps = [stamp_ns(image.header) for image in images]
+    for name in TOPICS:
+        assert sorted(arrived[name]) == stamps
+        assert all(message.header.frame_id == images[0].header.frame_id for message in arrived[name].values())
+    found = [d for message in arrived["detections"].values() for d in message.detections]
+    assert len(found) > FRAMES, "the shipped detector finds several objects in every frame of the shipped sample"
+    for message in arrived["detections"].values():
+        assert all(detection.header == message.header for detection in message.detections)
+    ids = {d.id for message in arrived["tracks"].values() for d in message.detections}
+    assert ids and all(identity.isdigit() for identity in ids)
+    assert all(np.isfinite(message.novelty) and len(message.mean) == 32 for message in arrived["latent"].values())
+
+
+def test_apart_nodes_give_the_messages_of_the_composed_one(bench, tmp_path) -> None:
+    """Both deployments build the same stages: messages are equal byte for byte."""
+    images = sample_images(FRAMES)
+    arrived = listen(bench)
+    bench.start("perception_node", "camera.image_transport:=compressed")
+    play(bench, images, arrived)
+    bench.processes.pop().terminate()
+    composed = {name: dict(messages) for name, messages in arrived.items()}
+    bench.until(lambda: bench.node.count_publishers("/detections") == 0, "the composed node to leave")
+    for messages in arrived.values():
+        messages.clear()
+    bench.start("detector_node", "camera.image_transport:=compressed")
+    bench.start("encoder_node", "camera.image_transport:=compressed")
+    bench.start("tracker_node")
+    play(bench, images, arrived)
+    for name in TOPICS:
+        for stamp, message in composed[name].items():
+            assert serialize_message(arrived[name][stamp]) == serialize_message(message), (name, stamp)
+
+
+def test_bad_frames_are_counted_and_skipped(bench) -> None:
+    """An unknown encoding, short data and zero sizes: the node says so in diagnostics and processes the next frame."""
+    detections: list[Detection2DArray] = []
+    camera: dict[str, str] = {}
+
+    def on_diagnostics(message: DiagnosticArray) -> None:
+        for status in message.status:
+            if status.name.endswith("camera"):
+                camera.update({pair.key: pair.value for pair in status.values})
+
+    bench.node.create_subscription(Detection2DArray, "detections", detections.append, 10)
+    bench.node.create_subscription(DiagnosticArray, "/diagnostics", on_diagnostics, 10)
+    publisher = bench.node.create_publisher(Image, "/camera/image", QoSProfile(depth=5))
+    bench.start("perception_node")
+    bench.until(lambda: publisher.get_subscription_count() == 1, "the node to subscribe")
+    bench.rest(1.0)
+    good = Image(height=48, width=64, step=192, encoding="rgb8", data=bytes(48 * 192))
+    bad = [
+        Image(height=48, width=64, step=192, encoding="telepathy", data=bytes(48 * 192)),
+        Image(height=48, width=64, step=192, encoding="rgb8", data=bytes(100)),
+        Image(height=0, width=0, step=0, encoding="rgb8"),
+    ]
+    for count, message in enumerate(bad, 1):
+        publisher.publish(message)
+        bench.until(lambda count=count: camera.get("bad_frames") == str(count), f"bad frame {count} in diagnostics")
+    good.header.stamp.sec = 5
+    publisher.publish(good)
+    bench.until(lambda: bool(detections), "the result of the good frame")
+    assert detections[0].header.stamp.sec == 5
+    assert "telepathy" in bench.output("perception_node") or "telepathy" in camera["last_error"] or camera["last_error"]
+
+
+@pytest.mark.parametrize(
+    ("parameter", "said"),
+    [
+        ("detector.model:=/nowhere/net.onnx", "/nowhere/net.onnx"),
+        ("detector.confidence_threshold:=7.0", "confidence_threshold"),
+    ],
+)
+def test_a_node_that_cannot_start_says_why_and_ends(bench, parameter: str, said: str) -> None:
+    """A wrong setting is one line and exit status 1, not a traceback or a silent node."""
+    process = bench.start("perception_node", parameter)
+    assert process.wait(30) == 1
+    bench.processes.clear()
+    output = bench.output("perception_node")
+    assert said in output
+    assert "Traceback" not in output
+
+
+def test_late_joiners_get_the_class_names_and_settings_are_checked_live(bench) -> None:
+    """`label_info` is latched; a live setting outside its range is refused with the range; tracks can be reset."""
+    names: list[str] = []
+    bench.start("perception_node")
+    bench.until(lambda: bench.node.count_publishers("/label_info") == 1, "label_info")
+    bench.rest(0.5)
+    bench.node.create_subscription(
+        LabelInfo, "label_info", lambda m: names.extend(e.class_name for e in m.class_map), LATCHED_QOS
+    )
+    bench.until(lambda: bool(names), "the class names")
+    assert names == ["box", "ball", "can", "cone", "mug", "bottle", "robot"]
+
+    client = bench.node.create_client(SetParameters, "/perception_node/set_parameters")
+    bench.until(client.service_is_ready, "the parameter service")
+    replies = []
+    for value in (5.0, 0.4):
+        parameter = Parameter("detector.confidence_threshold", value=value).to_parameter_msg()
+        future = client.call_async(SetParameters.Request(parameters=[parameter]))
+        bench.until(future.done, "the reply")
+        replies.append(future.result().results[0])
+    assert [reply.successful for reply in replies] == [False, True]
+    assert replies[0].reason
+
+    reset = bench.node.create_client(Trigger, "/reset_tracks")
+    future = reset.call_async(Trigger.Request())
+    bench.until(future.done, "the reset")
+    assert future.result().success
