@@ -131,15 +131,16 @@ class Detector:
         self._check_classes(found)
         if settings.wanted is not None:
             found = found.select(settings.wanted[found.class_ids])
+        boxes_xyxy = clip_boxes(transform.to_source(found.boxes_xyxy), source_wh)
+        visible = (boxes_xyxy[:, 2] > boxes_xyxy[:, 0]) & (boxes_xyxy[:, 3] > boxes_xyxy[:, 1])
+        found, boxes_xyxy = found.select(visible), boxes_xyxy[visible]
         if not len(found):
             return Detections.empty()
-        boxes_xyxy = clip_boxes(transform.to_source(found.boxes_xyxy), source_wh)
         if self._head.needs_suppression or params.class_agnostic:
             class_ids = None if params.class_agnostic else found.class_ids
             best = suppress(found.boxes_xyxy, found.scores, class_ids, params.iou_threshold, params.max_detections)
         else:
             best = np.argsort(-found.scores, kind="stable")[: params.max_detections]
-        best = best[(boxes_xyxy[best, 2:] > boxes_xyxy[best, :2]).all(axis=1)]
         return Detections(boxes_xyxy[best], np.minimum(found.scores[best], np.float32(1)), found.class_ids[best])
 
     def _checked(self, params: DetectorParams) -> _Settings:

@@ -76,6 +76,12 @@ def test_box_in_the_padding_is_no_detection() -> None:
     assert len(detect(yolov8_output(([32, 6, 20, 10], 1, 0.5)))) == 0
 
 
+@pytest.mark.parametrize("size", [[-20, 10], [20, -10], [-20, -10], [0, 10], [0, 0]])
+def test_box_turned_inside_out_is_dropped_and_suppresses_nothing(size: list[float]) -> None:
+    found = detect(yolov8_output(([32, 32, *size], 1, 0.9), ([32, 32, 20, 10], 1, 0.5)))
+    np.testing.assert_allclose(found.scores, [0.5])
+
+
 def test_nothing_found_is_an_empty_value() -> None:
     found = detect(yolov8_output())
     assert (found.boxes_xyxy.shape, found.scores.shape, found.class_ids.shape) == ((0, 4), (0,), (0,))
