@@ -11,6 +11,7 @@ from rcl_interfaces.srv import SetParameters
 from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile
 from rclpy.serialization import deserialize_message, serialize_message
+from robot_vision_msgs.msg import LatentState, TrackArray
 from sensor_msgs.msg import CompressedImage, Image
 from std_srvs.srv import Trigger
 from vision_msgs.msg import Detection2DArray, LabelInfo
@@ -19,7 +20,6 @@ from robot_vision.data.sources import open_source
 from robot_vision.ros.convert import stamp_ns
 from robot_vision.ros.qos import LATCHED_QOS
 from robot_vision.shipped import shared_file
-from robot_vision_msgs.msg import LatentState, TrackArray
 
 TOPICS = {"detections": Detection2DArray, "tracks": Detection2DArray, "track_states": TrackArray, "latent": LatentState}
 FRAMES = 25

@@ -1,0 +1,51 @@
+"""Starts the pipeline: one composed node by default, one node per stage with `composed:=false`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ament_index_python.packages import get_package_share_directory
+from launch import LaunchDescription
+from launch.actions import DeclareLaunchArgument, SetEnvironmentVariable
+from launch.conditions import IfCondition, UnlessCondition
+from launch.substitutions import EnvironmentVariable, LaunchConfiguration
+from launch_ros.actions import Node
+
+PROFILE = "FASTDDS_DEFAULT_PROFILES_FILE"
+
+
+def generate_launch_description() -> LaunchDescription:
+    """The launch description; settings not given here keep the nodes' own defaults."""
+    profile = str(Path(get_package_share_directory("robot_vision")) / "config" / "fastdds.xml")
+    arguments = [
+        DeclareLaunchArgument(
+            "image", default_value="image", description="camera topic (base name, without /compressed)"
+        ),
+        DeclareLaunchArgument("namespace", default_value="", description="namespace of nodes and result topics"),
+        DeclareLaunchArgument("params_file", default_value=_default_params(), description="YAML file with parameters"),
+        DeclareLaunchArgument("composed", default_value="true", description="one process, or one node per stage"),
+        DeclareLaunchArgument("use_sim_time", default_value="false", description="take the time from /clock"),
+        DeclareLaunchArgument("log_level", default_value="info", description="debug, info, warn, error or fatal"),
+    ]
+    set_profile = SetEnvironmentVariable(PROFILE, EnvironmentVariable(PROFILE, default_value=profile))
+    composed = LaunchConfiguration("composed")
+    nodes = [_node("perception_node", IfCondition(composed))]
+    nodes += [_node(f"{stage}_node", UnlessCondition(composed)) for stage in ("detector", "tracker", "encoder")]
+    return LaunchDescription([*arguments, set_profile, *nodes])
+
+
+def _default_params() -> str:
+    return str(Path(get_package_share_directory("robot_vision")) / "config" / "perception.yaml")
+
+
+def _node(executable: str, condition: IfCondition | UnlessCondition) -> Node:
+    return Node(
+        package="robot_vision",
+        executable=executable,
+        namespace=LaunchConfiguration("namespace"),
+        remappings=[("image", LaunchConfiguration("image"))],
+        parameters=[LaunchConfiguration("params_file"), {"use_sim_time": LaunchConfiguration("use_sim_time")}],
+        ros_arguments=["--log-level", LaunchConfiguration("log_level")],
+        condition=condition,
+        output="screen",
+    )
