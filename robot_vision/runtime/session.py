@@ -191,7 +191,8 @@ def open_network(
         return ort.InferenceSession(str(path), sess_options=options, providers=providers)
     except Exception as error:  # ONNX Runtime's errors have no common base of their own
         raise ModelError(
-            f"{path}: not a network that ONNX Runtime {ort.__version__} can load (damaged, cut off, or no ONNX file). "
+            f"{path}: not a network that ONNX Runtime {ort.__version__} can load (damaged, cut off, no ONNX file, or "
+            f"made for a newer release). "
             f"ONNX Runtime says: {_reason(error)}"
         ) from error
 
