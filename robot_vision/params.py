@@ -206,10 +206,25 @@ class TrackerParams(StageParams):
     new_track_threshold: float = _setting(
         0.6, "score from which an unmatched detection starts a track", low=0.0, high=1.0, live=True
     )
-    confirm_time: float = _setting(
-        0.1, "time over which a new track must be seen again to be confirmed", unit="s", low=0.0, high=10.0, live=True
+    confirm_threshold: float = _setting(
+        0.7, "score from which a detection confirms its track at once", low=0.0, high=1.0, live=True
     )
-    lost_time: float = _setting(1.0, "time after which an unseen track ends", unit="s", low=0.0, high=60.0, live=True)
+    confirm_time: float = _setting(
+        0.05, "time over which a less sure track must be seen to be confirmed", unit="s", low=0.0, high=10.0, live=True
+    )
+    lost_time: float = _setting(1.5, "time after which an unseen track ends", unit="s", low=0.0, high=60.0, live=True)
+    occlusion_time: float = _setting(
+        0.2, "time for which a track hidden by another stays confirmed", unit="s", low=0.0, high=60.0, live=True
+    )
+    match_threshold: float = _setting(
+        0.2, "overlap weighed by score that a detection needs to continue a track", low=0.01, high=1.0, live=True
+    )
+    low_match_threshold: float = _setting(
+        0.5, "overlap that a detection below high_threshold needs to continue a track", low=0.01, high=1.0, live=True
+    )
+    class_penalty: float = _setting(
+        0.3, "share of the overlap lost when the classes differ; 1 forbids it", low=0.0, high=1.0, live=True
+    )
 
 
 @dataclass(frozen=True)

@@ -1,70 +1,169 @@
-"""Which detection belongs to which track: gated similarity, solved on connected components only."""
+"""Which detection belongs to which track: overlapping pairs, their gains, and the assignment of largest total gain.
+
+Everything works on *pairs*, parallel arrays of track index and detection index, never on a full matrix: only boxes
+that overlap become pairs, and the assignment problem is solved only within groups of pairs that really compete.
+"""
 
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 from scipy.optimize import linear_sum_assignment
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from robot_vision.types import Float64Array, Int64Array
 
-Pairs = tuple[Int64Array, Int64Array]
+_DENSE_PAIRS = 4096
+"""Comparisons up to which testing every pair is faster than sweeping."""
+
+_BLOCK_ROWS = 48
+"""Tracks up to which competing groups are solved together in one dense problem."""
 
 
-def assign(similarity: Float64Array, least: float) -> Pairs:
-    """Pairs with the largest total similarity, none below a limit (Kuhn 1955, Munkres 1957).
-
-    Rows and columns that compete with nobody are taken at once; the rest is solved component by component, so that the
-    cost grows with the crowding and not with the number of objects.
+def overlapping_pairs(a_xyxy: Float64Array, b_xyxy: Float64Array) -> tuple[Int64Array, Int64Array]:
+    """Every pair of boxes that overlap.
 
     Args:
-        similarity: (T, D) float64.
-        least: Smallest similarity of a pair; above 0.
+        a_xyxy: (4, N) float64 rows x1, y1, x2, y2.
+        b_xyxy: (4, M) float64, likewise.
 
     Returns:
-        Row and column numbers of the pairs, by rising row.
+        Two (P,) int64 arrays: index into `a_xyxy` and into `b_xyxy`, ordered by the first, then not further defined.
     """
-    rows, columns = np.nonzero(similarity >= least)
-    if rows.size == 0:
+    ax1, ay1, ax2, ay2 = a_xyxy
+    bx1, by1, bx2, by2 = b_xyxy
+    if len(ax1) * len(bx1) <= _DENSE_PAIRS:
+        hit = ax1[:, None] < bx2
+        hit &= ax2[:, None] > bx1
+        hit &= ay1[:, None] < by2
+        hit &= ay2[:, None] > by1
+        rows, columns = hit.nonzero()
         return rows, columns
-    alone = (np.bincount(rows)[rows] == 1) & (np.bincount(columns)[columns] == 1)
-    pairs = [(rows[alone], columns[alone]), *_crowded(similarity, rows[~alone], columns[~alone])]
-    row, column = (np.concatenate(side) for side in zip(*pairs, strict=True))
-    order = np.argsort(row, kind="stable")
-    return row[order], column[order]
+    rows, columns = _overlapping_intervals(ax1, ax2, bx1, bx2)
+    near = (ay1[rows] < by2[columns]) & (ay2[rows] > by1[columns])
+    return rows[near], columns[near]
 
 
-def _crowded(similarity: Float64Array, rows: Int64Array, columns: Int64Array) -> list[Pairs]:
-    if rows.size == 0:
-        return []
-    row_names, row_index = np.unique(rows, return_inverse=True)
-    column_names, column_index = np.unique(columns, return_inverse=True)
-    count = len(row_names) + len(column_names)
-    links = coo_array((np.ones(rows.size), (row_index, len(row_names) + column_index)), shape=(count, count))
-    number, label = connected_components(links, directed=False)
-    value = np.zeros((len(row_names), len(column_names)))
-    value[row_index, column_index] = similarity[rows, columns]
-    pairs = []
-    for component in range(number):
-        members = np.flatnonzero(label[: len(row_names)] == component)
-        rivals = np.flatnonzero(label[len(row_names) :] == component)
-        block = value[np.ix_(members, rivals)]
-        row, column = linear_sum_assignment(block, maximize=True)
-        kept = block[row, column] > 0
-        pairs.append((row_names[members[row[kept]]], column_names[rivals[column[kept]]]))
-    return pairs
+def _overlapping_intervals(
+    a_low: Float64Array, a_high: Float64Array, b_low: Float64Array, b_high: Float64Array
+) -> tuple[Int64Array, Int64Array]:
+    """Every pair of open intervals that overlap, found by a sweep over the sorted second set."""
+    order = np.argsort(b_low, kind="stable")
+    # Before `first` every interval ends too early: the running maximum is sorted even where the ends are not.
+    first = np.searchsorted(np.maximum.accumulate(b_high[order]), a_low, side="right")
+    count = np.maximum(np.searchsorted(b_low[order], a_high, side="left") - first, 0)
+    ends = np.cumsum(count)
+    rows = np.repeat(np.arange(len(a_low)), count)
+    columns = order[np.arange(len(rows)) - np.repeat(ends - count - first, count)]
+    near = b_high[columns] > a_low[rows]
+    return rows[near], columns[near]
 
 
-def same_class(track_classes: Int64Array, detection_classes: Int64Array) -> npt.NDArray[np.bool_]:
-    """Which pairs have one class.
+def pair_iou(a_xyxy: Float64Array, b_xyxy: Float64Array, rows: Int64Array, columns: Int64Array) -> Float64Array:
+    """Intersection over union of given pairs.
 
     Args:
-        track_classes: (T,) int64.
-        detection_classes: (D,) int64.
+        a_xyxy: (4, N) float64 rows x1, y1, x2, y2.
+        b_xyxy: (4, M) float64, likewise.
+        rows: (P,) int64 index into `a_xyxy`.
+        columns: (P,) int64 index into `b_xyxy`.
 
     Returns:
-        (T, D) bool.
+        (P,) float64 in [0, 1]. Boxes must have a positive area.
     """
-    return np.asarray(track_classes[:, None] == detection_classes[None, :])
+    a = a_xyxy[:, rows]
+    b = b_xyxy[:, columns]
+    overlap_wh = np.minimum(a[2:], b[2:]) - np.maximum(a[:2], b[:2])
+    np.maximum(overlap_wh, 0.0, out=overlap_wh)
+    intersection = overlap_wh[0] * overlap_wh[1]
+    a_wh = a[2:] - a[:2]
+    b_wh = b[2:] - b[:2]
+    return np.asarray(intersection / (a_wh[0] * a_wh[1] + b_wh[0] * b_wh[1] - intersection))
+
+
+def mutual_best(rows: Int64Array, columns: Int64Array, gains: Float64Array, shape: tuple[int, int]) -> Int64Array:
+    """Pairs in which each side is the other's best.
+
+    Args:
+        rows: (P,) int64, each below `shape[0]`.
+        columns: (P,) int64, each below `shape[1]`.
+        gains: (P,) float64, positive.
+        shape: Number of tracks and of detections.
+
+    Returns:
+        Index (K,) int64 into the pairs.
+    """
+    best_of_row = np.zeros(shape[0])
+    best_of_column = np.zeros(shape[1])
+    np.maximum.at(best_of_row, rows, gains)
+    np.maximum.at(best_of_column, columns, gains)
+    return np.flatnonzero((gains >= best_of_row[rows]) & (gains >= best_of_column[columns]))
+
+
+def assign(rows: Int64Array, columns: Int64Array, gains: Float64Array, shape: tuple[int, int]) -> Int64Array:
+    """The one-to-one choice of pairs with the largest total gain.
+
+    Pairs whose two ends occur in no other pair are taken at once; the rest falls into connected components, which are
+    solved independently of one another.
+
+    Args:
+        rows: (P,) int64, each below `shape[0]`; a (row, column) occurs at most once.
+        columns: (P,) int64, each below `shape[1]`.
+        gains: (P,) float64, positive; leaving a track or a detection unmatched gains 0.
+        shape: Number of tracks and of detections.
+
+    Returns:
+        Index (K,) int64 into the pairs, in no particular order.
+    """
+    row_degree = np.bincount(rows, minlength=shape[0])
+    column_degree = np.bincount(columns, minlength=shape[1])
+    alone = (row_degree[rows] == 1) & (column_degree[columns] == 1)
+    contested = np.flatnonzero(~alone)
+    if not len(contested):
+        return np.arange(len(rows))
+    solved = _assign_contested(rows[contested], columns[contested], gains[contested], shape)
+    return np.concatenate([np.flatnonzero(alone), contested[solved]])
+
+
+def _assign_contested(rows: Int64Array, columns: Int64Array, gains: Float64Array, shape: tuple[int, int]) -> Int64Array:
+    """Assignment of pairs that compete, component by component."""
+    if np.count_nonzero(np.bincount(rows, minlength=shape[0])) <= _BLOCK_ROWS:
+        return _assign_dense(rows, columns, gains, shape)
+    nodes = sum(shape)
+    graph = coo_array((np.ones(len(rows), np.int8), (rows, columns + shape[0])), shape=(nodes, nodes))
+    _, label = connected_components(graph, directed=False)
+    component = label[rows]
+    order = np.argsort(component, kind="stable")
+    ordered = component[order]
+    chosen = []
+    for block in np.split(order, _block_starts(ordered)):
+        solved = _assign_dense(rows[block], columns[block], gains[block], shape)
+        chosen.append(block[solved])
+    return np.concatenate(chosen)
+
+
+def _block_starts(component: Int64Array) -> Int64Array:
+    """Where to cut sorted component labels (P,) so that whole components share blocks of a few dozen pairs."""
+    starts = np.flatnonzero(np.diff(component)) + 1
+    block = starts // (2 * _BLOCK_ROWS)
+    return starts[np.flatnonzero(np.diff(block, prepend=0))]
+
+
+def _assign_dense(rows: Int64Array, columns: Int64Array, gains: Float64Array, shape: tuple[int, int]) -> Int64Array:
+    """Assignment by one dense problem over the rows and columns that occur (Crouse 2016, as SciPy implements it)."""
+    row_rank, row_count = _ranks(rows, shape[0])
+    column_rank, column_count = _ranks(columns, shape[1])
+    cost = np.zeros((row_count, column_count))
+    cost[row_rank, column_rank] = -gains
+    best_row, best_column = linear_sum_assignment(cost)
+    partner = np.full(row_count, -1)
+    partner[best_row] = best_column
+    return np.flatnonzero(partner[row_rank] == column_rank)
+
+
+def _ranks(index: Int64Array, size: int) -> tuple[Int64Array, int]:
+    """Position of each value among the distinct values, and how many those are."""
+    present = np.zeros(size, bool)
+    present[index] = True
+    rank = np.cumsum(present) - 1
+    return rank[index], int(rank[-1]) + 1

@@ -1,122 +1,137 @@
-"""A Kalman filter over many boxes at once (Kalman 1960), with time in seconds.
+"""Kalman filter over the boxes of all tracks at once.
 
-The state of a box is its centre and size (cx, cy, w, h) and their velocities. The four axes do not interact, so each is a
-filter of its own with a 2×2 covariance [[p11, p12], [p12, p22]]: nothing has to be inverted and every step is a handful
-of operations on (N, 4) arrays. Process noise is white acceleration over the time step (Bar-Shalom et al. 2001, 6.2.2).
-Noise is relative to the size of the box, so that near and far objects behave alike.
+Each of the four box axes (cx, cy, w, h) is a constant-velocity system of its own that is disturbed by continuous white
+noise in its acceleration and measured directly (Kalman, "A New Approach to Linear Filtering and Prediction Problems",
+1960; the discrete process noise of that model: Bar-Shalom, Li, Kirubarajan, "Estimation with Applications to Tracking
+and Navigation", 2001, section 6.2.2). The axes do not mix, so every covariance is a symmetric 2x2 block, the innovation
+is a scalar, and no matrix is ever inverted.
+
+Tracks live in one array of *moments*, (5, 4, N) float64: for each axis and track the mean position, the mean velocity
+(per second), and the covariance block's position variance, position-velocity covariance and velocity variance. Noise
+is proportional to the box size, so the filter does the same at any image resolution and distance.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from robot_vision.types import Float64Array
 
-ACCELERATION = np.array([1.0, 1.0, 0.3, 0.3])
-"""Spectral density of the acceleration, in box sizes per second^1.5, of centre and size."""
-MEASUREMENT = np.array([0.05, 0.05, 0.05, 0.05])
-"""Standard deviation of a measured box, in box sizes."""
-FIRST_VELOCITY = np.array([1.0, 1.0, 0.1, 0.1])
-"""Standard deviation of a new track's velocity, in box sizes per second."""
-SMALLEST_SIDE_PX = 2.0
+SMALLEST_SIZE = 1.0
+"""Width and height in pixels below which a predicted box does not shrink."""
 
 
-@dataclass
-class BoxStates:
-    """Filter state of N boxes.
+@dataclass(frozen=True)
+class NoiseModel:
+    """How boxes move and how well they are measured; lengths are in units of sqrt(width * height).
 
     Attributes:
-        boxes_cxcywh: (N, 4) float64, pixels.
-        velocities: (N, 4) float64, pixels per second.
-        p11: (N, 4) float64, variance of the box, square pixels.
-        p12: (N, 4) float64, covariance of box and velocity.
-        p22: (N, 4) float64, variance of the velocity.
+        centre_acceleration: Root spectral density of the centre's acceleration, 1 / s^1.5.
+        size_acceleration: The same of width and height.
+        centre_error: Standard deviation of a measured centre at score 1.
+        size_error: Standard deviation of a measured width or height at score 1.
+        score_factor: How much larger those errors are, relatively, at score 0 (confidence-aware measurement noise in
+            the spirit of NSA Kalman: Du et al., "GIAOTracker", 2021).
+        start_speed: Standard deviation of a new track's centre velocity, 1 / s.
+        start_growth: The same of width and height.
+        growth_memory: Time constant in seconds with which the velocity of width and height decays: sizes keep
+            changing for a moment, not for the length of an occlusion.
     """
 
-    boxes_cxcywh: Float64Array
-    velocities: Float64Array
-    p11: Float64Array
-    p12: Float64Array
-    p22: Float64Array
+    centre_acceleration: float = 1.0
+    size_acceleration: float = 0.3
+    centre_error: float = 0.05
+    size_error: float = 0.05
+    score_factor: float = 1.5
+    start_speed: float = 1.0
+    start_growth: float = 0.1
+    growth_memory: float = 0.3
 
-    @classmethod
-    def first_seen(cls, boxes_cxcywh: Float64Array) -> BoxStates:
-        """States after one measurement each.
+
+def _per_axis(centre: float, size: float) -> Float64Array:
+    """(4, 1) column over cx, cy, w, h."""
+    return np.array([[centre], [centre], [size], [size]])
+
+
+class BoxFilter:
+    """The filter's equations for one noise model; holds no track."""
+
+    def __init__(self, noise: NoiseModel) -> None:
+        self._acceleration_variance = _per_axis(noise.centre_acceleration, noise.size_acceleration) ** 2
+        self._error_variance = _per_axis(noise.centre_error, noise.size_error) ** 2
+        self._start_variance = _per_axis(noise.start_speed, noise.start_growth) ** 2
+        self._score_factor = noise.score_factor
+        self._growth_memory = noise.growth_memory
+
+    def start(self, boxes_cxcywh: Float64Array, scores: Float64Array) -> Float64Array:
+        """Moments of new tracks: at the measured box, at rest.
 
         Args:
-            boxes_cxcywh: (N, 4) float64, pixels.
+            boxes_cxcywh: (4, K) float64 cx, cy, w, h in pixels.
+            scores: (K,) float64 in [0, 1].
 
         Returns:
-            Resting boxes with uncertain velocity.
+            (5, 4, K) float64 moments.
         """
-        scale, zero = box_scale(boxes_cxcywh), np.zeros_like(boxes_cxcywh)
-        return cls(boxes_cxcywh.copy(), zero, (scale * MEASUREMENT) ** 2, zero.copy(), (scale * FIRST_VELOCITY) ** 2)
+        moments = np.zeros((5, *boxes_cxcywh.shape))
+        moments[0] = boxes_cxcywh
+        moments[2] = self._measurement_variance(boxes_cxcywh, scores)
+        moments[4] = self._start_variance * (boxes_cxcywh[2] * boxes_cxcywh[3])
+        return moments
 
-    def select(self, index: npt.NDArray[np.bool_] | npt.NDArray[np.int64]) -> BoxStates:
-        """Rows chosen by a mask (N,) or an index (M,)."""
-        return BoxStates(
-            self.boxes_cxcywh[index], self.velocities[index], self.p11[index], self.p12[index], self.p22[index]
-        )
-
-    def joined(self, other: BoxStates) -> BoxStates:
-        """These rows, then those of another."""
-        return BoxStates(
-            np.concatenate([self.boxes_cxcywh, other.boxes_cxcywh]),
-            np.concatenate([self.velocities, other.velocities]),
-            np.concatenate([self.p11, other.p11]),
-            np.concatenate([self.p12, other.p12]),
-            np.concatenate([self.p22, other.p22]),
-        )
-
-    def predicted(self, dt_s: float) -> BoxStates:
-        """The states some time later.
+    def predict(self, moments: Float64Array, seconds: float) -> Float64Array:
+        """Moments some time later, without a measurement.
 
         Args:
-            dt_s: Time step in seconds, at least 0.
+            moments: (5, 4, N) float64.
+            seconds: Time that passes, at least 0.
 
         Returns:
-            New states; a size never falls below `SMALLEST_SIDE_PX`.
+            New (5, 4, N) float64 moments; widths and heights are at least `SMALLEST_SIZE`.
         """
-        noise = (box_scale(self.boxes_cxcywh) * ACCELERATION) ** 2
-        boxes = self.boxes_cxcywh + dt_s * self.velocities
-        boxes[:, 2:] = np.maximum(boxes[:, 2:], SMALLEST_SIDE_PX)
-        return BoxStates(
-            boxes,
-            self.velocities.copy(),
-            self.p11 + dt_s * (2 * self.p12 + dt_s * self.p22) + noise * dt_s**3 / 3,
-            self.p12 + dt_s * self.p22 + noise * dt_s**2 / 2,
-            self.p22 + noise * dt_s,
-        )
+        mean, velocity, variance, covariance, velocity_variance = moments
+        decay = math.exp(-seconds / self._growth_memory)
+        keep = _per_axis(1.0, decay)
+        step = _per_axis(seconds, self._growth_memory * (1.0 - decay))
+        noise = self._acceleration_variance * (mean[2] * mean[3])
+        out = np.empty_like(moments)
+        carried = step * velocity_variance
+        out[0] = mean + step * velocity
+        np.maximum(out[0, 2:], SMALLEST_SIZE, out=out[0, 2:])
+        np.multiply(keep, velocity, out=out[1])
+        out[2] = variance + step * (2.0 * covariance + carried) + noise * (seconds**3 / 3.0)
+        out[3] = keep * (covariance + carried) + noise * (seconds**2 / 2.0)
+        out[4] = keep * keep * velocity_variance + noise * seconds
+        return out
 
-    def correct(self, rows: npt.NDArray[np.int64], measured_cxcywh: Float64Array) -> None:
-        """Take measurements of some boxes into account, in place.
+    def update(self, moments: Float64Array, boxes_cxcywh: Float64Array, scores: Float64Array) -> Float64Array:
+        """Moments after one measured box each.
 
         Args:
-            rows: (M,) distinct row numbers.
-            measured_cxcywh: (M, 4) float64, pixels.
+            moments: (5, 4, M) float64, predicted to the time of the measurement.
+            boxes_cxcywh: (4, M) float64 measured cx, cy, w, h in pixels.
+            scores: (M,) float64 in [0, 1]; a low score counts as a less exact box.
+
+        Returns:
+            New (5, 4, M) float64 moments.
         """
-        noise = (box_scale(self.boxes_cxcywh[rows]) * MEASUREMENT) ** 2
-        p11, p12 = self.p11[rows], self.p12[rows]
-        gain_box, gain_velocity = p11 / (p11 + noise), p12 / (p11 + noise)
-        residual = measured_cxcywh - self.boxes_cxcywh[rows]
-        self.boxes_cxcywh[rows] += gain_box * residual
-        self.velocities[rows] += gain_velocity * residual
-        self.p22[rows] -= gain_velocity * p12
-        self.p12[rows] = (1 - gain_box) * p12
-        self.p11[rows] = (1 - gain_box) * p11
+        mean, velocity, variance, covariance, velocity_variance = moments
+        innovation_variance = variance + self._measurement_variance(mean, scores)
+        gain = variance / innovation_variance
+        velocity_gain = covariance / innovation_variance
+        innovation = boxes_cxcywh - mean
+        rest = 1.0 - gain
+        out = np.empty_like(moments)
+        out[0] = mean + gain * innovation
+        out[1] = velocity + velocity_gain * innovation
+        out[2] = rest * variance
+        out[3] = rest * covariance
+        out[4] = velocity_variance - velocity_gain * covariance
+        return out
 
-
-def box_scale(boxes_cxcywh: Float64Array) -> Float64Array:
-    """Size of each box: the square root of its area, at least one pixel.
-
-    Args:
-        boxes_cxcywh: (N, 4) float64, pixels.
-
-    Returns:
-        (N, 1) float64, pixels.
-    """
-    sides = np.maximum(boxes_cxcywh[:, 2:], 1.0)
-    return np.sqrt(sides[:, :1] * sides[:, 1:])
+    def _measurement_variance(self, boxes_cxcywh: Float64Array, scores: Float64Array) -> Float64Array:
+        inflation = 1.0 + self._score_factor * (1.0 - scores)
+        return np.asarray(self._error_variance * (boxes_cxcywh[2] * boxes_cxcywh[3] * inflation * inflation))

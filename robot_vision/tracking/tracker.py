@@ -1,205 +1,208 @@
-"""The tracker: detections of each frame to tracks with identities, velocities and lifetimes in seconds."""
+"""Multi-object tracker: detections of one camera in, objects with lasting ids out."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+import math
 
 import numpy as np
 import numpy.typing as npt
 
-from robot_vision.geometry import cxcywh_to_xyxy, iou_matrix, xyxy_to_cxcywh
 from robot_vision.params import TrackerParams
-from robot_vision.tracking.association import assign, same_class
-from robot_vision.tracking.kalman import BoxStates
-from robot_vision.types import Detections, Float32Array, Float64Array, Int64Array, Tracks, TrackState
+from robot_vision.tracking.association import overlapping_pairs
+from robot_vision.tracking.detections import Observations, observe
+from robot_vision.tracking.kalman import SMALLEST_SIZE, BoxFilter, NoiseModel
+from robot_vision.tracking.matching import Candidates, match
+from robot_vision.tracking.motion import estimate_shift
+from robot_vision.tracking.table import TrackTable
+from robot_vision.types import Detections, Float64Array, Int64Array, Tracks, TrackState
 
-FIRST_IOU, SECOND_IOU = 0.2, 0.5
-SCORE_WEIGHT = 0.6
-"""Share of the first association's similarity that is multiplied by the detection's score (BoT-SORT, arXiv 2206.14651)."""
-OTHER_CLASS_FACTOR = 0.5
-"""A detection of another class is a worse match, not an impossible one: detectors confuse classes for a frame or two."""
-DUPLICATE_IOU = 0.6
+_DETECTION_WEIGHT = 0.8
+"""Share of the detection in the box that is given out for a track seen in this frame; the rest is the filter's."""
 
+_SHIFT_DETECTIONS = 64
+"""Best detections from which the camera's motion is estimated; more do not make it better, only slower."""
 
-@dataclass
-class _Book:
-    """What is known of each live track besides its filter state; arrays of length N, class_votes (N, C)."""
+_CAMERA_MEMORY = 0.3
+"""Time constant in seconds of the camera's velocity."""
 
-    ids: Int64Array
-    scores: Float32Array
-    confirmed: npt.NDArray[np.bool_]
-    first_ns: Int64Array
-    seen_ns: Int64Array
-    class_votes: Float64Array
-
-    def select(self, index: npt.NDArray[np.bool_]) -> _Book:
-        return _Book(**{entry.name: getattr(self, entry.name)[index] for entry in fields(self)})
-
-    def joined(self, other: _Book) -> _Book:
-        return _Book(**{e.name: np.concatenate([getattr(self, e.name), getattr(other, e.name)]) for e in fields(self)})
+_COVERED = 0.5
+"""Share of a track's box covered by one track in view from which it counts as hidden."""
 
 
 class Tracker:
     """Follows objects from frame to frame.
 
-    Two associations a frame after ByteTrack (Zhang et al., arXiv 2110.06864): strong detections with all tracks, then
-    weak ones with the tracks that are left, so that an object that is half hidden keeps its identity. Time passes by
-    stamps: frames may come at any rate, and a frame without detections ages the tracks as any other. A stamp before the
-    last one ends all tracks. Identities belong to the instance and are never used again, not even after `reset`.
+    Per frame: predict every track (`kalman.py`), remove the motion of the camera (`motion.py`), match detections with
+    tracks in two stages (`matching.py`), update, confirm, end and start tracks.
+
+    Times are seconds from stamps, never frame counts, so frames may come at any rate, also a changing one. Update on
+    every frame, also on one without detections: that is how tracks age.
+
+    - Ids start at 1, belong to the instance and are never given twice, not even after `reset`.
+    - A stamp before the last one (a bag that loops) resets the tracker; an equal stamp is a frame after no time.
+    - A track unseen for longer than `lost_time` ends, so after a longer gap every object gets a new id.
+    - A detection of score `confirm_threshold` or more confirms a track at once, others by lasting for `confirm_time`;
+      an unconfirmed track that is not seen again in the next frame was a false alarm and ends.
+    - The order of the detections has no influence.
 
     Attributes:
-        params: Settings; may be replaced between two updates.
-        dropped_boxes: Detections left out so far because a coordinate or score was not finite or the box had no area.
+        params: Settings; may be replaced between updates.
+        dropped_boxes: Malformed detections ignored so far (see `detections.observe`).
     """
 
     def __init__(self, params: TrackerParams) -> None:
-        """Start without tracks.
-
-        Args:
-            params: Settings.
-        """
         self.params = params
         self.dropped_boxes = 0
+        self._filter = BoxFilter(NoiseModel())
         self._next_id = 1
         self.reset()
 
     def reset(self) -> None:
-        """End all tracks; identities go on counting."""
-        self._states = BoxStates(*(np.zeros((0, 4)) for _ in range(5)))
-        i64 = np.int64
-        self._book = _Book(
-            np.zeros(0, i64), np.zeros(0, np.float32), np.zeros(0, np.bool_), np.zeros(0, i64), np.zeros(0, i64),
-            np.zeros((0, 0)),
-        )  # fmt: skip
-        self._stamp_ns: int | None = None
+        """Forget every track; ids go on counting, so that no consumer sees one twice."""
+        self._table = TrackTable()
+        self._states: Int64Array = np.zeros(0, np.int64)
+        self._camera_velocity = np.zeros(2)
+        self._start_ns = 0
+        self._last_ns: int | None = None
 
     def update(self, detections: Detections, stamp_ns: int) -> Tracks:
-        """Take one frame into account.
+        """Take in one frame.
 
         Args:
-            detections: What was found, also when empty; in source pixels.
-            stamp_ns: Capture time in integer nanoseconds.
+            detections: What was found in the frame, in any order.
+            stamp_ns: Time of the frame in ns.
 
         Returns:
-            All live tracks: tentative, confirmed (seen in this frame) and lost (confirmed earlier, not seen in this frame),
-            at this frame's time.
+            All live tracks, tentative and lost ones too. The box of a track seen in this frame is mostly its
+            detection's, that of any other is predicted.
         """
-        if self._stamp_ns is not None and stamp_ns < self._stamp_ns:
-            self.reset()
-        detections = self._usable(detections)
-        if self._stamp_ns is not None:
-            self._states = self._states.predicted((stamp_ns - self._stamp_ns) / 1e9)
-        self._stamp_ns = stamp_ns
-        self._grow_votes(detections)
-        free = self._match(detections, stamp_ns)
-        self._end(stamp_ns)
-        self._start(detections, free, stamp_ns)
-        return self._tracks(self._states, stamp_ns)
+        seconds = self._advance(stamp_ns)
+        now = (stamp_ns - self._start_ns) * 1e-9
+        observations, malformed = observe(detections, self.params.low_threshold)
+        self.dropped_boxes += malformed
+        self._end(now - self._table.last_seen > self.params.lost_time)
+        if len(self._table):
+            self._table.set_moments(self._filter.predict(self._table.moments, seconds))
+            self._follow_camera(observations, seconds)
+        self._continue_and_start(observations, now)
+        self._states = self._judge(now)
+        return self._tracks(self._table.moments, 0.0)
 
     def predict(self, stamp_ns: int) -> Tracks:
-        """Where the tracks will be, without changing them.
+        """Where the tracks are at another time, without changing them: latency compensation for control.
 
         Args:
-            stamp_ns: Time at or after the last update, in integer nanoseconds; an earlier time counts as the last update.
+            stamp_ns: Time in ns; one before the last update counts as that update's.
 
         Returns:
-            All live tracks at that time.
+            The tracks of the last update in their states, with boxes, covariances and times moved to that time.
         """
-        elapsed_ns = max(0, stamp_ns - self._stamp_ns) if self._stamp_ns is not None else 0
-        return self._tracks(self._states.predicted(elapsed_ns / 1e9), (self._stamp_ns or 0) + elapsed_ns)
+        if self._last_ns is None:
+            return Tracks.empty()
+        seconds = max(0, stamp_ns - self._last_ns) * 1e-9
+        moments = self._filter.predict(self._table.moments, seconds)
+        moments[0, :2] += self._camera_velocity[:, None] * seconds
+        return self._tracks(moments, seconds)
 
-    def _usable(self, detections: Detections) -> Detections:
-        boxes = detections.boxes_xyxy
-        good = np.isfinite(boxes).all(axis=1) & np.isfinite(detections.scores)
-        good &= (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
-        self.dropped_boxes += int(len(good) - good.sum())
-        return detections if good.all() else detections.select(good)
+    def _advance(self, stamp_ns: int) -> float:
+        """Set the clock; seconds since the last update."""
+        if self._last_ns is not None and stamp_ns < self._last_ns:
+            self.reset()
+        if self._last_ns is None:
+            self._start_ns = self._last_ns = stamp_ns
+        seconds = (stamp_ns - self._last_ns) * 1e-9
+        self._last_ns = stamp_ns
+        return seconds
 
-    def _grow_votes(self, detections: Detections) -> None:
-        votes = self._book.class_votes
-        classes = int(detections.class_ids.max(initial=-1)) + 1
-        if classes > votes.shape[1]:
-            self._book.class_votes = np.pad(votes, ((0, 0), (0, classes - votes.shape[1])))
+    def _follow_camera(self, observations: Observations, seconds: float) -> None:
+        """Move the predicted boxes by what the camera did that no track knew."""
+        sure = observations.scores[:_SHIFT_DETECTIONS] >= self.params.high_threshold
+        measured = observations.boxes_cxcywh[:, : np.count_nonzero(sure)]
+        moments = self._table.moments
+        shift = estimate_shift(moments[0], measured)
+        moments[0, :2] += shift[:, None]
+        if seconds > 0.0:
+            change = -math.expm1(-seconds / _CAMERA_MEMORY)
+            self._camera_velocity += change * (shift / seconds - self._camera_velocity)
 
-    def _match(self, detections: Detections, stamp_ns: int) -> Int64Array:
-        """Associate; returns the strong detections that are left."""
-        params, book = self.params, self._book
-        scores = detections.scores
-        strong = np.flatnonzero(scores >= params.high_threshold)
-        weak = np.flatnonzero((scores >= params.low_threshold) & (scores < params.high_threshold))
-        tracks = np.arange(len(book.ids))
-        fused = 1 - SCORE_WEIGHT + SCORE_WEIGHT * scores[strong].astype(np.float64)
-        first = assign(self._similarity(detections, tracks, strong) * fused, FIRST_IOU)
-        left = np.setdiff1d(np.flatnonzero(book.confirmed), first[0])
-        second = assign(self._similarity(detections, left, weak), SECOND_IOU)
-        rows = np.concatenate([first[0], left[second[0]]])
-        found = np.concatenate([strong[first[1]], weak[second[1]]])
-        self._take(detections, rows, found, stamp_ns)
-        return np.delete(strong, first[1])
-
-    def _similarity(self, detections: Detections, rows: Int64Array, found: Int64Array) -> Float64Array:
-        boxes_xyxy = cxcywh_to_xyxy(self._states.boxes_cxcywh[rows])
-        iou = iou_matrix(boxes_xyxy, detections.boxes_xyxy[found].astype(np.float64))
-        same = same_class(self._classes()[rows], detections.class_ids[found])
-        return np.where(same, iou, OTHER_CLASS_FACTOR * iou)
-
-    def _take(self, detections: Detections, rows: Int64Array, found: Int64Array, stamp_ns: int) -> None:
-        book = self._book
-        self._states.correct(rows, xyxy_to_cxcywh(detections.boxes_xyxy[found].astype(np.float64)))
-        book.scores[rows] = detections.scores[found]
-        book.seen_ns[rows] = stamp_ns
-        book.class_votes[rows, detections.class_ids[found]] += detections.scores[found]
-        book.confirmed[rows] |= stamp_ns - book.first_ns[rows] >= self.params.confirm_time * 1e9
-
-    def _end(self, stamp_ns: int) -> None:
-        book = self._book
-        unseen_ns = stamp_ns - book.seen_ns
-        alive = np.where(book.confirmed, unseen_ns <= self.params.lost_time * 1e9, unseen_ns == 0)
-        if not alive.all():
-            self._book, self._states = book.select(alive), self._states.select(alive)
-
-    def _start(self, detections: Detections, free: Int64Array, stamp_ns: int) -> None:
-        free = free[detections.scores[free] >= self.params.new_track_threshold]
-        seen = self._book.seen_ns == stamp_ns
-        if free.size and seen.any():
-            boxes_xyxy = cxcywh_to_xyxy(self._states.boxes_cxcywh[seen])
-            overlap = iou_matrix(detections.boxes_xyxy[free].astype(np.float64), boxes_xyxy)
-            same = same_class(detections.class_ids[free], self._classes()[seen])
-            free = free[np.where(same, overlap, 0).max(axis=1) < DUPLICATE_IOU]
-        count = len(free)
-        if count == 0:
-            return
-        votes = np.zeros((count, self._book.class_votes.shape[1]))
-        votes[np.arange(count), detections.class_ids[free]] = detections.scores[free]
-        stamps = np.full(count, stamp_ns, np.int64)
-        self._book = self._book.joined(
-            _Book(
-                np.arange(self._next_id, self._next_id + count), detections.scores[free],
-                np.full(count, self.params.confirm_time <= 0), stamps, stamps.copy(), votes,
-            )
-        )  # fmt: skip
-        self._next_id += count
-        boxes_cxcywh = xyxy_to_cxcywh(detections.boxes_xyxy[free].astype(np.float64))
-        self._states = self._states.joined(BoxStates.first_seen(boxes_cxcywh))
-
-    def _classes(self) -> Int64Array:
-        votes = self._book.class_votes
-        return votes.argmax(axis=1) if votes.shape[1] else np.zeros(len(votes), np.int64)
-
-    def _tracks(self, states: BoxStates, stamp_ns: int) -> Tracks:
-        book = self._book
-        seen = book.seen_ns == (self._stamp_ns or 0)
-        confirmed_state = np.where(seen, TrackState.CONFIRMED, TrackState.LOST)
-        covariances = np.zeros((len(book.ids), 4, 4), np.float32)
-        covariances[:, np.arange(4), np.arange(4)] = states.p11
-        return Tracks(
-            ids=book.ids.copy(),
-            boxes_xyxy=cxcywh_to_xyxy(states.boxes_cxcywh).astype(np.float32),
-            scores=book.scores.copy(),
-            class_ids=self._classes(),
-            states=np.where(book.confirmed, confirmed_state, TrackState.TENTATIVE).astype(np.int64),
-            velocities_xy=states.velocities[:, :2].astype(np.float32),
-            ages_s=((stamp_ns - book.first_ns) / 1e9).astype(np.float32),
-            times_since_seen_s=((stamp_ns - book.seen_ns) / 1e9).astype(np.float32),
-            covariances=covariances,
+    def _continue_and_start(self, observations: Observations, now: float) -> None:
+        """Update the matched tracks, end unproven ones, start new ones."""
+        table = self._table
+        moments = table.moments
+        candidates = Candidates(
+            _corners(moments[0]), moments[1, :2], table.observed[:2], table.scores, table.class_ids, table.confirmed
         )
+        rows, columns, newcomers = match(candidates, observations, self.params)
+        if len(rows):
+            boxes, scores = observations.boxes_cxcywh[:, columns], observations.scores[columns]
+            updated = self._filter.update(moments[:, :, rows], boxes, scores)
+            table.see(rows, updated, boxes, scores, observations.class_ids[columns], now)
+        self._end(~candidates.confirmed & (table.last_seen < now))
+        if len(newcomers):
+            boxes, scores = observations.boxes_cxcywh[:, newcomers], observations.scores[newcomers]
+            started = self._filter.start(boxes, scores)
+            table.add(self._next_id, started, boxes, scores, observations.class_ids[newcomers], now)
+            self._next_id += len(newcomers)
+
+    def _end(self, over: npt.NDArray[np.bool_]) -> None:
+        """Remove tracks by mask (N,)."""
+        if over.any():
+            self._table.keep(~over)
+
+    def _judge(self, now: float) -> Int64Array:
+        """Confirm what has proven itself; states (N,) of all tracks."""
+        table = self._table
+        last_seen = table.last_seen
+        seen = last_seen >= now
+        age = now - table.first_seen
+        proven = (age >= self.params.confirm_time) & (age > 0.0) | (table.scores >= self.params.confirm_threshold)
+        table.confirm(seen & proven)
+        confirmed = table.confirmed
+        states = np.where(confirmed, TrackState.LOST, TrackState.TENTATIVE)
+        states[confirmed & seen] = TrackState.CONFIRMED
+        waiting = np.flatnonzero(confirmed & ~seen & (now - last_seen <= self.params.occlusion_time))
+        if len(waiting):
+            boxes = _corners(table.moments[0])
+            states[waiting[_covered(boxes[:, waiting], boxes[:, seen])]] = TrackState.CONFIRMED
+        return states
+
+    def _tracks(self, moments: Float64Array, ahead: float) -> Tracks:
+        """The tracks as a value, for moments (5, 4, N) that lie some seconds ahead of the last update."""
+        table = self._table
+        assert self._last_ns is not None
+        now = (self._last_ns - self._start_ns) * 1e-9
+        unseen = now - table.last_seen
+        weight = _DETECTION_WEIGHT * (unseen <= 0.0)
+        boxes = moments[0] + weight * (table.observed - table.moments[0])
+        np.maximum(boxes[2:], SMALLEST_SIZE, out=boxes[2:])
+        count = len(table)
+        covariances = np.zeros((count, 16), np.float32)
+        covariances[:, ::5] = moments[2].T
+        return Tracks(
+            ids=table.ids.copy(),
+            boxes_xyxy=_corners(boxes).T.astype(np.float32, order="C"),
+            scores=table.scores.astype(np.float32),
+            class_ids=table.class_ids,
+            states=self._states.copy(),
+            velocities_xy=(moments[1, :2].T + self._camera_velocity).astype(np.float32),
+            ages_s=(now + ahead - table.first_seen).astype(np.float32),
+            times_since_seen_s=(unseen + ahead).astype(np.float32),
+            covariances=covariances.reshape(count, 4, 4),
+        )
+
+
+def _corners(boxes_cxcywh: Float64Array) -> Float64Array:
+    """x1, y1, x2, y2 (4, N) of cx, cy, w, h (4, N)."""
+    half = 0.5 * boxes_cxcywh[2:]
+    return np.concatenate([boxes_cxcywh[:2] - half, boxes_cxcywh[:2] + half])
+
+
+def _covered(boxes_xyxy: Float64Array, others_xyxy: Float64Array) -> npt.NDArray[np.bool_]:
+    """Whether one of the others hides most of a box: mask (N,) for boxes (4, N) and others (4, M)."""
+    rows, columns = overlapping_pairs(boxes_xyxy, others_xyxy)
+    box, other = boxes_xyxy[:, rows], others_xyxy[:, columns]
+    overlap = np.minimum(box[2:], other[2:]) - np.maximum(box[:2], other[:2])
+    size = box[2:] - box[:2]
+    hidden = np.zeros(boxes_xyxy.shape[1], bool)
+    hidden[rows[overlap[0] * overlap[1] >= _COVERED * (size[0] * size[1])]] = True
+    return hidden

@@ -1,0 +1,119 @@
+"""One frame's decision: which track each detection continues, and which detections are new objects.
+
+Two-stage association: detections with a high score are matched first, those with a low score may then continue tracks
+that are left over (Zhang et al., "ByteTrack: Multi-Object Tracking by Associating Every Detection Box", 2022).
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from robot_vision.params import TrackerParams
+from robot_vision.tracking.association import assign, overlapping_pairs, pair_iou
+from robot_vision.tracking.detections import Observations
+from robot_vision.types import Float64Array, Int64Array
+
+_SCORE_WEIGHT = 0.5
+"""Share of the overlap of a sure detection that is scaled by its score: the better of two candidates wins."""
+
+_DIRECTION_WEIGHT = 0.025
+"""Gain of lying exactly ahead of the track's last observed box, for a detection and a track of score 1."""
+
+_DUPLICATE_OVERLAP = 0.5
+"""Overlap with a matched track from which an unmatched detection is that object once more, not a new one."""
+
+
+class Candidates(NamedTuple):
+    """Tracks that may be continued.
+
+    Attributes:
+        boxes_xyxy: (4, N) float64 predicted corners in pixels.
+        velocities_xy: (2, N) float64 in pixels per second.
+        observed_xy: (2, N) float64 centre of the box last observed, in pixels.
+        scores: (N,) float64 score of the detection last matched.
+        class_ids: (N,) int64.
+        confirmed: (N,) bool.
+    """
+
+    boxes_xyxy: Float64Array
+    velocities_xy: Float64Array
+    observed_xy: Float64Array
+    scores: Float64Array
+    class_ids: Int64Array
+    confirmed: npt.NDArray[np.bool_]
+
+
+class Match(NamedTuple):
+    """Outcome of one frame.
+
+    Attributes:
+        tracks: (K,) int64 index of each continued track.
+        observations: (K,) int64 index of the observation that continues it.
+        newcomers: (L,) int64 index of the observations that start a track.
+    """
+
+    tracks: Int64Array
+    observations: Int64Array
+    newcomers: Int64Array
+
+
+def match(candidates: Candidates, observations: Observations, params: TrackerParams) -> Match:
+    """Match observations with tracks in two stages.
+
+    Args:
+        candidates: The tracks, predicted to the time of the frame.
+        observations: Detections of the frame, best first.
+        params: Thresholds.
+
+    Returns:
+        The match.
+    """
+    sure = int(np.searchsorted(-observations.scores, -params.high_threshold, side="right"))
+    rows, columns = overlapping_pairs(candidates.boxes_xyxy, observations.boxes_xyxy)
+    iou = pair_iou(candidates.boxes_xyxy, observations.boxes_xyxy, rows, columns)
+    gains = _gains(candidates, observations, rows, columns, iou, sure, params.class_penalty)
+    shape = (len(candidates.scores), len(observations))
+    is_sure = columns < sure
+    first = np.flatnonzero(is_sure & (gains >= params.match_threshold))
+    first = first[assign(rows[first], columns[first], gains[first], shape)]
+    free = candidates.confirmed.copy()
+    free[rows[first]] = False
+    second = np.flatnonzero(~is_sure & free[rows] & (gains >= params.low_match_threshold))
+    second = second[assign(rows[second], columns[second], gains[second], shape)]
+    pairs = np.concatenate([first, second])
+    newcomer = observations.scores >= max(params.new_track_threshold, params.high_threshold)
+    newcomer[columns[first]] = False
+    continued = np.zeros(shape[0], bool)
+    continued[rows[pairs]] = True
+    newcomer[columns[continued[rows] & (iou >= _DUPLICATE_OVERLAP)]] = False
+    return Match(rows[pairs], columns[pairs], np.flatnonzero(newcomer))
+
+
+def _gains(
+    candidates: Candidates, observations: Observations, rows: Int64Array, columns: Int64Array, iou: Float64Array,
+    sure: int, class_penalty: float,
+) -> Float64Array:  # fmt: skip
+    """What each pair (P,) is worth: overlap, weighed by score, direction of motion and class."""
+    weight = 1.0 - _SCORE_WEIGHT * (1.0 - observations.scores)
+    weight[sure:] = 1.0
+    gains = iou * weight[columns]
+    gains += _DIRECTION_WEIGHT * candidates.scores[rows] * _ahead(candidates, observations, rows, columns)
+    differs = candidates.class_ids[rows] != observations.class_ids[columns]
+    if differs.any():
+        gains -= class_penalty * (differs * np.abs(gains))
+    return gains
+
+
+def _ahead(candidates: Candidates, observations: Observations, rows: Int64Array, columns: Int64Array) -> Float64Array:
+    """Cosine (P,) between a track's velocity and the way from its last observed box to a detection.
+
+    Observation-centric momentum (Cao et al., "Observation-Centric SORT", 2023) with the filter's velocity.
+    """
+    way = observations.boxes_cxcywh[:2, columns] - candidates.observed_xy[:, rows]
+    velocity = candidates.velocities_xy[:, rows]
+    product = way[0] * velocity[0] + way[1] * velocity[1]
+    lengths = (way[0] * way[0] + way[1] * way[1]) * (velocity[0] * velocity[0] + velocity[1] * velocity[1])
+    return np.asarray(product / np.sqrt(np.maximum(lengths, 1e-12)))

@@ -1,0 +1,154 @@
+"""All live tracks of one tracker as a struct of arrays: a column a track."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from robot_vision.tracking import classes
+from robot_vision.types import Float64Array, Int64Array
+
+_MOMENTS = slice(0, 20)
+_OBSERVED = slice(20, 24)
+_FIRST, _SEEN, _SCORE, _CONFIRMED = 24, 25, 26, 27
+_WEIGHTS = slice(28, 28 + classes.SLOTS)
+_ID = 0
+_CANDIDATES = slice(1, 1 + classes.SLOTS)
+
+
+class TrackTable:
+    """Live tracks; the properties are views, so that assigning to their elements changes the table.
+
+    Two blocks hold everything, one of floats and one of integers: adding and removing tracks costs two copies,
+    whatever the number of fields.
+    """
+
+    def __init__(self) -> None:
+        self._floats: Float64Array = np.zeros((_WEIGHTS.stop, 0))
+        self._integers: Int64Array = np.zeros((_CANDIDATES.stop, 0), np.int64)
+
+    def __len__(self) -> int:
+        return len(self._floats[0])
+
+    @property
+    def moments(self) -> Float64Array:
+        """(5, 4, N) moments of the Kalman filter."""
+        return self._floats[_MOMENTS].reshape(5, 4, -1)
+
+    @property
+    def observed(self) -> Float64Array:
+        """(4, N) cx, cy, w, h of the detection last matched, in pixels."""
+        observed: Float64Array = self._floats[_OBSERVED]
+        return observed
+
+    @property
+    def first_seen(self) -> Float64Array:
+        """(N,) time of the first detection, in seconds of the tracker's clock."""
+        first_seen: Float64Array = self._floats[_FIRST]
+        return first_seen
+
+    @property
+    def last_seen(self) -> Float64Array:
+        """(N,) time of the detection last matched, in seconds of the tracker's clock."""
+        last_seen: Float64Array = self._floats[_SEEN]
+        return last_seen
+
+    @property
+    def scores(self) -> Float64Array:
+        """(N,) score of the detection last matched."""
+        scores: Float64Array = self._floats[_SCORE]
+        return scores
+
+    @property
+    def confirmed(self) -> npt.NDArray[np.bool_]:
+        """(N,) whether the track has been confirmed; a copy."""
+        confirmed: npt.NDArray[np.bool_] = self._floats[_CONFIRMED] > 0
+        return confirmed
+
+    @property
+    def ids(self) -> Int64Array:
+        """(N,) ids."""
+        ids: Int64Array = self._integers[_ID]
+        return ids
+
+    @property
+    def class_ids(self) -> Int64Array:
+        """(N,) class with the most votes; a copy."""
+        return classes.elected(self._integers[_CANDIDATES], self._floats[_WEIGHTS])
+
+    def set_moments(self, moments: Float64Array) -> None:
+        """Replace the moments of all tracks.
+
+        Args:
+            moments: (5, 4, N) float64.
+        """
+        self._floats[_MOMENTS] = moments.reshape(20, -1)
+
+    def keep(self, mask: npt.NDArray[np.bool_]) -> None:
+        """Remove the tracks outside a mask.
+
+        Args:
+            mask: (N,) bool.
+        """
+        self._floats = self._floats[:, mask]
+        self._integers = self._integers[:, mask]
+
+    def see(
+        self, index: Int64Array, moments: Float64Array, boxes_cxcywh: Float64Array, scores: Float64Array,
+        class_ids: Int64Array, now: float,
+    ) -> None:  # fmt: skip
+        """Write what one matched detection a track brought.
+
+        Args:
+            index: (M,) int64 tracks, each at most once.
+            moments: (5, 4, M) float64 updated moments.
+            boxes_cxcywh: (4, M) float64 matched boxes in pixels.
+            scores: (M,) float64.
+            class_ids: (M,) int64.
+            now: Time in seconds of the tracker's clock.
+        """
+        floats = self._floats[:, index]
+        integers = self._integers[:, index]
+        floats[_MOMENTS] = moments.reshape(20, -1)
+        floats[_OBSERVED] = boxes_cxcywh
+        floats[_SEEN] = now
+        floats[_SCORE] = scores
+        integers[_CANDIDATES], floats[_WEIGHTS] = classes.add_votes(
+            integers[_CANDIDATES], floats[_WEIGHTS], class_ids, scores
+        )
+        self._floats[:, index] = floats
+        self._integers[:, index] = integers
+
+    def confirm(self, mask: npt.NDArray[np.bool_]) -> None:
+        """Confirm tracks, for the rest of their lives.
+
+        Args:
+            mask: (N,) bool.
+        """
+        self._floats[_CONFIRMED, mask] = 1.0
+
+    def add(
+        self, first_id: int, moments: Float64Array, boxes_cxcywh: Float64Array, scores: Float64Array,
+        class_ids: Int64Array, now: float,
+    ) -> None:  # fmt: skip
+        """Append new, unconfirmed tracks with consecutive ids.
+
+        Args:
+            first_id: Id of the first of them.
+            moments: (5, 4, K) float64.
+            boxes_cxcywh: (4, K) float64 boxes in pixels.
+            scores: (K,) float64.
+            class_ids: (K,) int64.
+            now: Time in seconds of the tracker's clock.
+        """
+        count = len(scores)
+        floats = np.zeros((_WEIGHTS.stop, count))
+        integers = np.empty((_CANDIDATES.stop, count), np.int64)
+        floats[_MOMENTS] = moments.reshape(20, -1)
+        floats[_OBSERVED] = boxes_cxcywh
+        floats[_FIRST] = floats[_SEEN] = now
+        floats[_SCORE] = scores
+        integers[_ID] = np.arange(first_id, first_id + count)
+        integers[_CANDIDATES], floats[_WEIGHTS] = classes.start_votes(class_ids, scores)
+        self._floats = np.concatenate([self._floats, floats], axis=1)
+        self._integers = np.concatenate([self._integers, integers], axis=1)
