@@ -19,11 +19,11 @@ class DetectorNode(Node):
 
     def __init__(self) -> None:
         super().__init__("detector_node")
-        self._parameters = StageParameters(self, ("camera", "session", "detector"), self._on_change)
+        self._settings = StageParameters(self, ("camera", "session", "detector"), self._on_change)
         self._diagnostics = Diagnostics(self)
-        self._detect = DetectStage(self, self._diagnostics, self._parameters["session"], self._parameters["detector"])
-        self._camera = CameraIntake(self, self._parameters["camera"], self._process)
-        self._diagnostics.watch_camera(self._camera, self._parameters["camera"])
+        self._detect = DetectStage(self, self._diagnostics, self._settings["session"], self._settings["detector"])
+        self._camera = CameraIntake(self, self._settings["camera"], self._process)
+        self._diagnostics.watch_camera(self._camera, self._settings["camera"])
 
     def close(self) -> None:
         """Stop the worker and destroy the node."""

@@ -25,18 +25,18 @@ class PerceptionNode(Node):
 
     def __init__(self) -> None:
         super().__init__("perception_node")
-        self._parameters = StageParameters(
+        self._settings = StageParameters(
             self, ("camera", "session", "detector", "tracker", "encoder"), self._on_change
         )
         self._diagnostics = Diagnostics(self)
-        session = self._parameters["session"]
-        self._detect = DetectStage(self, self._diagnostics, session, self._parameters["detector"])
-        self._track = TrackStage(self, self._diagnostics, self._parameters["tracker"])
-        self._encode = EncodeStage(self, self._diagnostics, session, self._parameters["encoder"])
+        session = self._settings["session"]
+        self._detect = DetectStage(self, self._diagnostics, session, self._settings["detector"])
+        self._track = TrackStage(self, self._diagnostics, self._settings["tracker"])
+        self._encode = EncodeStage(self, self._diagnostics, session, self._settings["encoder"])
         self._annotated = AnnotatedOutput(self)
         self._encoder_thread = ThreadPoolExecutor(1, "encoder")
-        self._camera = CameraIntake(self, self._parameters["camera"], self._process)
-        self._diagnostics.watch_camera(self._camera, self._parameters["camera"])
+        self._camera = CameraIntake(self, self._settings["camera"], self._process)
+        self._diagnostics.watch_camera(self._camera, self._settings["camera"])
 
     def close(self) -> None:
         """Stop the threads and destroy the node."""

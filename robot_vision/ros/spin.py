@@ -53,9 +53,12 @@ def run(make_node: Callable[[], ManagedNode]) -> int:
         Exit status: 0 after Ctrl-C or SIGTERM, 1 if the node could not be built.
     """
     export_fastdds_profile()
+    import cv2  # noqa: PLC0415
     import rclpy  # noqa: PLC0415 (the profile must be exported before the middleware loads)
     from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor  # noqa: PLC0415
 
+    # Camera images are too small to gain from OpenCV's thread pool, which would take cores from the networks.
+    cv2.setNumThreads(1)
     rclpy.init()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:

@@ -21,9 +21,9 @@ class TrackerNode(Node):
 
     def __init__(self) -> None:
         super().__init__("tracker_node")
-        self._parameters = StageParameters(self, ("tracker",), self._on_change)
+        self._settings = StageParameters(self, ("tracker",), self._on_change)
         self._diagnostics = Diagnostics(self)
-        self._track = TrackStage(self, self._diagnostics, self._parameters["tracker"])
+        self._track = TrackStage(self, self._diagnostics, self._settings["tracker"])
         self._class_ids: dict[str, int] = {}
         self._subscription = self.create_subscription(Detection2DArray, "detections", self._on_detections, RESULT_QOS)
 
