@@ -25,9 +25,7 @@ class PerceptionNode(Node):
 
     def __init__(self) -> None:
         super().__init__("perception_node")
-        self._settings = StageParameters(
-            self, ("camera", "session", "detector", "tracker", "encoder"), self._on_change
-        )
+        self._settings = StageParameters(self, ("camera", "session", "detector", "tracker", "encoder"), self._on_change)
         self._diagnostics = Diagnostics(self)
         session = self._settings["session"]
         self._detect = DetectStage(self, self._diagnostics, session, self._settings["detector"])

@@ -30,17 +30,16 @@ def overlapping_pairs(a_xyxy: Float64Array, b_xyxy: Float64Array) -> tuple[Int64
     Returns:
         Two (P,) int64 arrays: index into `a_xyxy` and into `b_xyxy`, ordered by the first, then not further defined.
     """
-    ax1, ay1, ax2, ay2 = a_xyxy
-    bx1, by1, bx2, by2 = b_xyxy
-    if len(ax1) * len(bx1) <= _DENSE_PAIRS:
-        hit = ax1[:, None] < bx2
-        hit &= ax2[:, None] > bx1
-        hit &= ay1[:, None] < by2
-        hit &= ay2[:, None] > by1
+    if a_xyxy.shape[1] * b_xyxy.shape[1] <= _DENSE_PAIRS:
+        a = a_xyxy[:, :, None]
+        hit = a[0] < b_xyxy[2]
+        hit &= a[2] > b_xyxy[0]
+        hit &= a[1] < b_xyxy[3]
+        hit &= a[3] > b_xyxy[1]
         rows, columns = hit.nonzero()
         return rows, columns
-    rows, columns = _overlapping_intervals(ax1, ax2, bx1, bx2)
-    near = (ay1[rows] < by2[columns]) & (ay2[rows] > by1[columns])
+    rows, columns = _overlapping_intervals(a_xyxy[0], a_xyxy[2], b_xyxy[0], b_xyxy[2])
+    near = (a_xyxy[1].take(rows) < b_xyxy[3].take(columns)) & (a_xyxy[3].take(rows) > b_xyxy[1].take(columns))
     return rows[near], columns[near]
 
 
@@ -55,7 +54,7 @@ def _overlapping_intervals(
     ends = np.cumsum(count)
     rows = np.repeat(np.arange(len(a_low)), count)
     columns = order[np.arange(len(rows)) - np.repeat(ends - count - first, count)]
-    near = b_high[columns] > a_low[rows]
+    near = b_high.take(columns) > a_low.take(rows)
     return rows[near], columns[near]
 
 
@@ -71,8 +70,8 @@ def pair_iou(a_xyxy: Float64Array, b_xyxy: Float64Array, rows: Int64Array, colum
     Returns:
         (P,) float64 in [0, 1]. Boxes must have a positive area.
     """
-    a = a_xyxy[:, rows]
-    b = b_xyxy[:, columns]
+    a = a_xyxy.take(rows, axis=1)
+    b = b_xyxy.take(columns, axis=1)
     overlap_wh = np.minimum(a[2:], b[2:]) - np.maximum(a[:2], b[:2])
     np.maximum(overlap_wh, 0.0, out=overlap_wh)
     intersection = overlap_wh[0] * overlap_wh[1]
@@ -97,7 +96,8 @@ def mutual_best(rows: Int64Array, columns: Int64Array, gains: Float64Array, shap
     best_of_column = np.zeros(shape[1])
     np.maximum.at(best_of_row, rows, gains)
     np.maximum.at(best_of_column, columns, gains)
-    return np.flatnonzero((gains >= best_of_row[rows]) & (gains >= best_of_column[columns]))
+    best: Int64Array = ((gains >= best_of_row.take(rows)) & (gains >= best_of_column.take(columns))).nonzero()[0]
+    return best
 
 
 def assign(rows: Int64Array, columns: Int64Array, gains: Float64Array, shape: tuple[int, int]) -> Int64Array:
@@ -117,12 +117,12 @@ def assign(rows: Int64Array, columns: Int64Array, gains: Float64Array, shape: tu
     """
     row_degree = np.bincount(rows, minlength=shape[0])
     column_degree = np.bincount(columns, minlength=shape[1])
-    alone = (row_degree[rows] == 1) & (column_degree[columns] == 1)
-    contested = np.flatnonzero(~alone)
+    competes = row_degree.take(rows) + column_degree.take(columns) > 2
+    contested = competes.nonzero()[0]
     if not len(contested):
         return np.arange(len(rows))
     solved = _assign_contested(rows[contested], columns[contested], gains[contested], shape)
-    return np.concatenate([np.flatnonzero(alone), contested[solved]])
+    return np.concatenate([(~competes).nonzero()[0], contested[solved]])
 
 
 def _assign_contested(rows: Int64Array, columns: Int64Array, gains: Float64Array, shape: tuple[int, int]) -> Int64Array:

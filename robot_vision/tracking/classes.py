@@ -45,8 +45,8 @@ def add_votes(
     """
     known = candidates == class_ids
     weights = weights + known * scores
-    fresh = np.flatnonzero(~known.any(axis=0))
-    if len(fresh):
+    if np.count_nonzero(known) < len(class_ids):
+        fresh = (~known.any(axis=0)).nonzero()[0]
         candidates = candidates.copy()
         weakest = weights[:, fresh].argmin(axis=0)
         candidates[weakest, fresh] = class_ids[fresh]

@@ -50,19 +50,19 @@ def observe(detections: Detections, score_threshold: float) -> tuple[Observation
         # A non-finite corner makes the size NaN or infinite, which fails one of the comparisons.
         good = ((sizes > 0) & (sizes < _LARGEST_SIZE)).all(axis=0) & np.isfinite(detections.scores)
     scores = detections.scores.astype(np.float64)
-    bad = len(scores) - int(np.count_nonzero(good))
+    malformed = len(scores) - int(np.count_nonzero(good))
     good &= scores >= score_threshold
-    index = np.flatnonzero(good)
-    index = index[_canonical_order(boxes[:, index], scores[index], detections.class_ids[index])]
-    boxes, sizes = boxes[:, index], sizes[:, index]
+    index = good.nonzero()[0]
+    index = index[_canonical_order(boxes.take(index, axis=1), scores[index], detections.class_ids[index])]
+    boxes, sizes = boxes.take(index, axis=1), sizes.take(index, axis=1)
     centred = np.concatenate([boxes[:2] + 0.5 * sizes, sizes])
-    return Observations(boxes, centred, np.minimum(scores[index], 1.0), detections.class_ids[index]), bad
+    return Observations(boxes, centred, np.minimum(scores[index], 1.0), detections.class_ids[index]), malformed
 
 
 def _canonical_order(boxes_xyxy: Float64Array, scores: Float64Array, class_ids: Int64Array) -> npt.NDArray[np.intp]:
     """Falling scores; equal ones by box and class, so that the order of the input has no influence."""
     order = np.argsort(-scores, kind="stable")
     ordered = scores[order]
-    if (ordered[1:] == ordered[:-1]).any():
+    if np.count_nonzero(ordered[1:] == ordered[:-1]):
         order = np.lexsort((class_ids, *boxes_xyxy[::-1], -scores))
     return order

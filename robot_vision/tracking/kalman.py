@@ -92,10 +92,12 @@ class BoxFilter:
         Returns:
             New (5, 4, N) float64 moments; widths and heights are at least `SMALLEST_SIZE`.
         """
-        mean, velocity, variance, covariance, velocity_variance = moments
+        mean, velocity, variance = moments[0], moments[1], moments[2]
+        covariance, velocity_variance = moments[3], moments[4]
         decay = math.exp(-seconds / self._growth_memory)
-        keep = _per_axis(1.0, decay)
-        step = _per_axis(seconds, self._growth_memory * (1.0 - decay))
+        keep, step = np.ones((4, 1)), np.full((4, 1), seconds)
+        keep[2:] = decay
+        step[2:] = self._growth_memory * (1.0 - decay)
         noise = self._acceleration_variance * (mean[2] * mean[3])
         out = np.empty_like(moments)
         carried = step * velocity_variance
@@ -118,7 +120,8 @@ class BoxFilter:
         Returns:
             New (5, 4, M) float64 moments.
         """
-        mean, velocity, variance, covariance, velocity_variance = moments
+        mean, velocity, variance = moments[0], moments[1], moments[2]
+        covariance, velocity_variance = moments[3], moments[4]
         innovation_variance = variance + self._measurement_variance(mean, scores)
         gain = variance / innovation_variance
         velocity_gain = covariance / innovation_variance

@@ -77,19 +77,28 @@ def match(candidates: Candidates, observations: Observations, params: TrackerPar
     gains = _gains(candidates, observations, rows, columns, iou, sure, params.class_penalty)
     shape = (len(candidates.scores), len(observations))
     is_sure = columns < sure
-    first = np.flatnonzero(is_sure & (gains >= params.match_threshold))
-    first = first[assign(rows[first], columns[first], gains[first], shape)]
+    first = _best_pairs(is_sure & (gains >= params.match_threshold), rows, columns, gains, shape)
     free = candidates.confirmed.copy()
     free[rows[first]] = False
-    second = np.flatnonzero(~is_sure & free[rows] & (gains >= params.low_match_threshold))
-    second = second[assign(rows[second], columns[second], gains[second], shape)]
+    fitting = free.take(rows) & ~is_sure & (gains >= params.low_match_threshold)
+    second = _best_pairs(fitting, rows, columns, gains, shape)
     pairs = np.concatenate([first, second])
     newcomer = observations.scores >= max(params.new_track_threshold, params.high_threshold)
     newcomer[columns[first]] = False
     continued = np.zeros(shape[0], bool)
     continued[rows[pairs]] = True
-    newcomer[columns[continued[rows] & (iou >= _DUPLICATE_OVERLAP)]] = False
-    return Match(rows[pairs], columns[pairs], np.flatnonzero(newcomer))
+    newcomer[columns[continued.take(rows) & (iou >= _DUPLICATE_OVERLAP)]] = False
+    return Match(rows[pairs], columns[pairs], newcomer.nonzero()[0])
+
+
+def _best_pairs(
+    fitting: npt.NDArray[np.bool_], rows: Int64Array, columns: Int64Array, gains: Float64Array, shape: tuple[int, int]
+) -> Int64Array:
+    """Index (K,) of the pairs that the assignment chooses among the fitting ones, mask (P,)."""
+    index = fitting.nonzero()[0]
+    if not len(index):
+        return index
+    return index[assign(rows[index], columns[index], gains[index], shape)]
 
 
 def _gains(
@@ -99,10 +108,10 @@ def _gains(
     """What each pair (P,) is worth: overlap, weighed by score, direction of motion and class."""
     weight = 1.0 - _SCORE_WEIGHT * (1.0 - observations.scores)
     weight[sure:] = 1.0
-    gains = iou * weight[columns]
-    gains += _DIRECTION_WEIGHT * candidates.scores[rows] * _ahead(candidates, observations, rows, columns)
-    differs = candidates.class_ids[rows] != observations.class_ids[columns]
-    if differs.any():
+    gains = iou * weight.take(columns)
+    gains += _DIRECTION_WEIGHT * candidates.scores.take(rows) * _ahead(candidates, observations, rows, columns)
+    differs = candidates.class_ids.take(rows) != observations.class_ids.take(columns)
+    if np.count_nonzero(differs):
         gains -= class_penalty * (differs * np.abs(gains))
     return gains
 
@@ -112,8 +121,8 @@ def _ahead(candidates: Candidates, observations: Observations, rows: Int64Array,
 
     Observation-centric momentum (Cao et al., "Observation-Centric SORT", 2023) with the filter's velocity.
     """
-    way = observations.boxes_cxcywh[:2, columns] - candidates.observed_xy[:, rows]
-    velocity = candidates.velocities_xy[:, rows]
+    way = observations.boxes_cxcywh[:2].take(columns, axis=1) - candidates.observed_xy.take(rows, axis=1)
+    velocity = candidates.velocities_xy.take(rows, axis=1)
     product = way[0] * velocity[0] + way[1] * velocity[1]
     lengths = (way[0] * way[0] + way[1] * way[1]) * (velocity[0] * velocity[0] + velocity[1] * velocity[1])
     return np.asarray(product / np.sqrt(np.maximum(lengths, 1e-12)))

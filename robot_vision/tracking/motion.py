@@ -44,10 +44,11 @@ def estimate_shift(predicted_cxcywh: Float64Array, measured_cxcywh: Float64Array
     rows, columns = overlapping_pairs(predicted, measured)
     iou = pair_iou(predicted, measured, rows, columns)
     pairs = mutual_best(rows, columns, iou, shape)
-    pairs = pairs[iou[pairs] > _SMALLEST_OVERLAP]
+    pairs = pairs[iou.take(pairs) > _SMALLEST_OVERLAP]
     if len(pairs) < _FEWEST_PAIRS:
         return np.zeros(2)
-    return common_shift(measured_cxcywh[:2, columns[pairs]] - predicted_cxcywh[:2, rows[pairs]])
+    measured_xy = measured_cxcywh[:2].take(columns[pairs], axis=1)
+    return common_shift(measured_xy - predicted_cxcywh[:2].take(rows[pairs], axis=1))
 
 
 def common_shift(offsets_xy: Float64Array) -> Float64Array:

@@ -12,8 +12,8 @@ _MOMENTS = slice(0, 20)
 _OBSERVED = slice(20, 24)
 _FIRST, _SEEN, _SCORE, _CONFIRMED = 24, 25, 26, 27
 _WEIGHTS = slice(28, 28 + classes.SLOTS)
-_ID = 0
-_CANDIDATES = slice(1, 1 + classes.SLOTS)
+_ID, _CLASS = 0, 1
+_CANDIDATES = slice(2, 2 + classes.SLOTS)
 
 
 class TrackTable:
@@ -73,8 +73,9 @@ class TrackTable:
 
     @property
     def class_ids(self) -> Int64Array:
-        """(N,) class with the most votes; a copy."""
-        return classes.elected(self._integers[_CANDIDATES], self._floats[_WEIGHTS])
+        """(N,) class with the most votes."""
+        class_ids: Int64Array = self._integers[_CLASS]
+        return class_ids
 
     def set_moments(self, moments: Float64Array) -> None:
         """Replace the moments of all tracks.
@@ -107,15 +108,15 @@ class TrackTable:
             class_ids: (M,) int64.
             now: Time in seconds of the tracker's clock.
         """
-        floats = self._floats[:, index]
-        integers = self._integers[:, index]
+        floats = self._floats.take(index, axis=1)
+        integers = self._integers.take(index, axis=1)
         floats[_MOMENTS] = moments.reshape(20, -1)
         floats[_OBSERVED] = boxes_cxcywh
         floats[_SEEN] = now
         floats[_SCORE] = scores
-        integers[_CANDIDATES], floats[_WEIGHTS] = classes.add_votes(
-            integers[_CANDIDATES], floats[_WEIGHTS], class_ids, scores
-        )
+        candidates, weights = classes.add_votes(integers[_CANDIDATES], floats[_WEIGHTS], class_ids, scores)
+        integers[_CANDIDATES], floats[_WEIGHTS] = candidates, weights
+        integers[_CLASS] = classes.elected(candidates, weights)
         self._floats[:, index] = floats
         self._integers[:, index] = integers
 
@@ -149,6 +150,7 @@ class TrackTable:
         floats[_FIRST] = floats[_SEEN] = now
         floats[_SCORE] = scores
         integers[_ID] = np.arange(first_id, first_id + count)
+        integers[_CLASS] = class_ids
         integers[_CANDIDATES], floats[_WEIGHTS] = classes.start_votes(class_ids, scores)
         self._floats = np.concatenate([self._floats, floats], axis=1)
         self._integers = np.concatenate([self._integers, integers], axis=1)

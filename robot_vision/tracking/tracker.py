@@ -29,6 +29,12 @@ _COVERED = 0.5
 """Share of a track's box covered by one track in view from which it counts as hidden."""
 
 
+_STATES: Int64Array = np.array(
+    [[TrackState.TENTATIVE, TrackState.TENTATIVE], [TrackState.LOST, TrackState.CONFIRMED]], np.int64
+)
+"""State by whether a track is confirmed (row) and seen in this frame (column)."""
+
+
 class Tracker:
     """Follows objects from frame to frame.
 
@@ -134,8 +140,8 @@ class Tracker:
         )
         rows, columns, newcomers = match(candidates, observations, self.params)
         if len(rows):
-            boxes, scores = observations.boxes_cxcywh[:, columns], observations.scores[columns]
-            updated = self._filter.update(moments[:, :, rows], boxes, scores)
+            boxes, scores = observations.boxes_cxcywh.take(columns, axis=1), observations.scores[columns]
+            updated = self._filter.update(moments.take(rows, axis=2), boxes, scores)
             table.see(rows, updated, boxes, scores, observations.class_ids[columns], now)
         self._end(~candidates.confirmed & (table.last_seen < now))
         if len(newcomers):
@@ -146,7 +152,7 @@ class Tracker:
 
     def _end(self, over: npt.NDArray[np.bool_]) -> None:
         """Remove tracks by mask (N,)."""
-        if over.any():
+        if np.count_nonzero(over):
             self._table.keep(~over)
 
     def _judge(self, now: float) -> Int64Array:
@@ -158,9 +164,8 @@ class Tracker:
         proven = (age >= self.params.confirm_time) & (age > 0.0) | (table.scores >= self.params.confirm_threshold)
         table.confirm(seen & proven)
         confirmed = table.confirmed
-        states = np.where(confirmed, TrackState.LOST, TrackState.TENTATIVE)
-        states[confirmed & seen] = TrackState.CONFIRMED
-        waiting = np.flatnonzero(confirmed & ~seen & (now - last_seen <= self.params.occlusion_time))
+        states = _STATES[confirmed.view(np.int8), seen.view(np.int8)]
+        waiting = (confirmed & ~seen & (now - last_seen <= self.params.occlusion_time)).nonzero()[0]
         if len(waiting):
             boxes = _corners(table.moments[0])
             states[waiting[_covered(boxes[:, waiting], boxes[:, seen])]] = TrackState.CONFIRMED
@@ -182,7 +187,7 @@ class Tracker:
             ids=table.ids.copy(),
             boxes_xyxy=_corners(boxes).T.astype(np.float32, order="C"),
             scores=table.scores.astype(np.float32),
-            class_ids=table.class_ids,
+            class_ids=table.class_ids.copy(),
             states=self._states.copy(),
             velocities_xy=(moments[1, :2].T + self._camera_velocity).astype(np.float32),
             ages_s=(now + ahead - table.first_seen).astype(np.float32),
