@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -13,8 +13,7 @@ _LARGEST_SIZE = 1e7
 """Width and height in pixels from which a box is not believed."""
 
 
-@dataclass(frozen=True, eq=False)
-class Observations:
+class Observations(NamedTuple):
     """Usable detections of one frame in an order that depends on their values alone.
 
     Attributes:
@@ -29,9 +28,6 @@ class Observations:
     scores: Float64Array
     class_ids: Int64Array
 
-    def __len__(self) -> int:
-        return len(self.scores)
-
 
 def observe(detections: Detections, score_threshold: float) -> tuple[Observations, int]:
     """Usable detections, best first.
@@ -44,25 +40,35 @@ def observe(detections: Detections, score_threshold: float) -> tuple[Observation
         The observations, and how many detections were malformed: a box with a NaN or infinite corner, an inverted or
         empty box, a box larger than any image, or a score that is no number.
     """
-    boxes = detections.boxes_xyxy.T.astype(np.float64)
-    with np.errstate(invalid="ignore"):
-        sizes = boxes[2:] - boxes[:2]
-        # A non-finite corner makes the size NaN or infinite, which fails one of the comparisons.
-        good = ((sizes > 0) & (sizes < _LARGEST_SIZE)).all(axis=0) & np.isfinite(detections.scores)
+    good = _well_formed(detections)
+    malformed = len(good) - int(np.count_nonzero(good))
     scores = detections.scores.astype(np.float64)
-    malformed = len(scores) - int(np.count_nonzero(good))
-    good &= scores >= score_threshold
-    index = good.nonzero()[0]
-    index = index[_canonical_order(boxes.take(index, axis=1), scores[index], detections.class_ids[index])]
-    boxes, sizes = boxes.take(index, axis=1), sizes.take(index, axis=1)
+    index = (good & (scores >= score_threshold)).nonzero()[0]
+    index = index[_canonical_order(detections, scores, index)]
+    boxes = detections.boxes_xyxy.T.astype(np.float64).take(index, axis=1)
+    sizes = boxes[2:] - boxes[:2]
     centred = np.concatenate([boxes[:2] + 0.5 * sizes, sizes])
     return Observations(boxes, centred, np.minimum(scores[index], 1.0), detections.class_ids[index]), malformed
 
 
-def _canonical_order(boxes_xyxy: Float64Array, scores: Float64Array, class_ids: Int64Array) -> npt.NDArray[np.intp]:
-    """Falling scores; equal ones by box and class, so that the order of the input has no influence."""
-    order = np.argsort(-scores, kind="stable")
-    ordered = scores[order]
+def _well_formed(detections: Detections) -> npt.NDArray[np.bool_]:
+    """Mask (N,) of the detections that make sense."""
+    boxes, scores = detections.boxes_xyxy, detections.scores
+    good = np.isfinite(scores)
+    finite = np.isfinite(boxes)
+    if np.count_nonzero(finite) < finite.size:
+        good &= finite.all(axis=1)
+        boxes = np.where(finite, boxes, 0.0)
+    sizes = boxes[:, 2:] - boxes[:, :2]
+    fitting = (sizes > 0) & (sizes < _LARGEST_SIZE)
+    return np.asarray(good & fitting[:, 0] & fitting[:, 1])
+
+
+def _canonical_order(detections: Detections, scores: Float64Array, index: Int64Array) -> Int64Array:
+    """Order of the chosen detections by falling score; equal ones by box and class, not by their place in the input."""
+    chosen = scores[index]
+    order = np.argsort(-chosen, kind="stable")
+    ordered = chosen[order]
     if np.count_nonzero(ordered[1:] == ordered[:-1]):
-        order = np.lexsort((class_ids, *boxes_xyxy[::-1], -scores))
+        order = np.lexsort((detections.class_ids[index], *detections.boxes_xyxy[index].T, -chosen))
     return order

@@ -6,9 +6,10 @@ noise in its acceleration and measured directly (Kalman, "A New Approach to Line
 and Navigation", 2001, section 6.2.2). The axes do not mix, so every covariance is a symmetric 2x2 block, the innovation
 is a scalar, and no matrix is ever inverted.
 
-Tracks live in one array of *moments*, (5, 4, N) float64: for each axis and track the mean position, the mean velocity
-(per second), and the covariance block's position variance, position-velocity covariance and velocity variance. Noise
-is proportional to the box size, so the filter does the same at any image resolution and distance.
+Tracks live in one array of *moments*, (4, 5, N) float64: for each axis and track the mean position, the mean velocity
+(per second), and the covariance block's position variance, position-velocity covariance and velocity variance. These
+five are carried forward in time by a linear map, so prediction is one product of small matrices. Noise is proportional
+to the box size, so the filter does the same at any image resolution and distance.
 """
 
 from __future__ import annotations
@@ -51,18 +52,13 @@ class NoiseModel:
     growth_memory: float = 0.3
 
 
-def _per_axis(centre: float, size: float) -> Float64Array:
-    """(4, 1) column over cx, cy, w, h."""
-    return np.array([[centre], [centre], [size], [size]])
-
-
 class BoxFilter:
     """The filter's equations for one noise model; holds no track."""
 
     def __init__(self, noise: NoiseModel) -> None:
         self._acceleration_variance = _per_axis(noise.centre_acceleration, noise.size_acceleration) ** 2
-        self._error_variance = _per_axis(noise.centre_error, noise.size_error) ** 2
-        self._start_variance = _per_axis(noise.start_speed, noise.start_growth) ** 2
+        self._error_variance = _per_axis(noise.centre_error, noise.size_error)[:, None] ** 2
+        self._start_variance = _per_axis(noise.start_speed, noise.start_growth)[:, None] ** 2
         self._score_factor = noise.score_factor
         self._growth_memory = noise.growth_memory
 
@@ -74,67 +70,77 @@ class BoxFilter:
             scores: (K,) float64 in [0, 1].
 
         Returns:
-            (5, 4, K) float64 moments.
+            (4, 5, K) float64 moments.
         """
-        moments = np.zeros((5, *boxes_cxcywh.shape))
-        moments[0] = boxes_cxcywh
-        moments[2] = self._measurement_variance(boxes_cxcywh, scores)
-        moments[4] = self._start_variance * (boxes_cxcywh[2] * boxes_cxcywh[3])
+        moments = np.zeros((4, 5, boxes_cxcywh.shape[1]))
+        moments[:, 0] = boxes_cxcywh
+        moments[:, 2] = self._measurement_variance(boxes_cxcywh, scores)
+        moments[:, 4] = self._start_variance * (boxes_cxcywh[2] * boxes_cxcywh[3])
         return moments
 
     def predict(self, moments: Float64Array, seconds: float) -> Float64Array:
         """Moments some time later, without a measurement.
 
         Args:
-            moments: (5, 4, N) float64.
+            moments: (4, 5, N) float64.
             seconds: Time that passes, at least 0.
 
         Returns:
-            New (5, 4, N) float64 moments; widths and heights are at least `SMALLEST_SIZE`.
+            New (4, 5, N) float64 moments; widths and heights are at least `SMALLEST_SIZE`.
         """
-        mean, velocity, variance = moments[0], moments[1], moments[2]
-        covariance, velocity_variance = moments[3], moments[4]
-        decay = math.exp(-seconds / self._growth_memory)
-        keep, step = np.ones((4, 1)), np.full((4, 1), seconds)
-        keep[2:] = decay
-        step[2:] = self._growth_memory * (1.0 - decay)
-        noise = self._acceleration_variance * (mean[2] * mean[3])
-        out = np.empty_like(moments)
-        carried = step * velocity_variance
-        out[0] = mean + step * velocity
-        np.maximum(out[0, 2:], SMALLEST_SIZE, out=out[0, 2:])
-        np.multiply(keep, velocity, out=out[1])
-        out[2] = variance + step * (2.0 * covariance + carried) + noise * (seconds**3 / 3.0)
-        out[3] = keep * (covariance + carried) + noise * (seconds**2 / 2.0)
-        out[4] = keep * keep * velocity_variance + noise * seconds
+        powers = np.array([0.0, 0.0, seconds**3 / 3.0, seconds**2 / 2.0, seconds])
+        noise = np.outer(self._acceleration_variance, powers)[:, :, None]
+        out: Float64Array = self._transition(seconds) @ moments
+        out += noise * (moments[2, 0] * moments[3, 0])
+        sizes = out[2:, 0]
+        np.maximum(sizes, SMALLEST_SIZE, out=sizes)
         return out
 
     def update(self, moments: Float64Array, boxes_cxcywh: Float64Array, scores: Float64Array) -> Float64Array:
         """Moments after one measured box each.
 
         Args:
-            moments: (5, 4, M) float64, predicted to the time of the measurement.
+            moments: (4, 5, M) float64, predicted to the time of the measurement.
             boxes_cxcywh: (4, M) float64 measured cx, cy, w, h in pixels.
             scores: (M,) float64 in [0, 1]; a low score counts as a less exact box.
 
         Returns:
-            New (5, 4, M) float64 moments.
+            New (4, 5, M) float64 moments.
         """
-        mean, velocity, variance = moments[0], moments[1], moments[2]
-        covariance, velocity_variance = moments[3], moments[4]
+        mean, variance, covariance = moments[:, 0], moments[:, 2], moments[:, 3]
         innovation_variance = variance + self._measurement_variance(mean, scores)
         gain = variance / innovation_variance
         velocity_gain = covariance / innovation_variance
         innovation = boxes_cxcywh - mean
-        rest = 1.0 - gain
-        out = np.empty_like(moments)
-        out[0] = mean + gain * innovation
-        out[1] = velocity + velocity_gain * innovation
-        out[2] = rest * variance
-        out[3] = rest * covariance
-        out[4] = velocity_variance - velocity_gain * covariance
+        out: Float64Array = moments.copy()
+        out[:, 0] += gain * innovation
+        out[:, 1] += velocity_gain * innovation
+        out[:, 2:4] *= (1.0 - gain)[:, None]
+        out[:, 4] -= velocity_gain * covariance
         return out
+
+    def _transition(self, seconds: float) -> Float64Array:
+        """(4, 5, 5) map of each axis' moments over some time."""
+        decay = math.exp(-seconds / self._growth_memory)
+        keep = _per_axis(1.0, decay)
+        step = _per_axis(seconds, self._growth_memory * (1.0 - decay))
+        transition: Float64Array = np.zeros((4, 5, 5))
+        transition[:, 0, 0] = transition[:, 2, 2] = 1.0
+        transition[:, 1, 1] = transition[:, 3, 3] = keep
+        transition[:, 4, 4] = keep * keep
+        transition[:, 0, 1] = step
+        transition[:, 2, 3] = 2.0 * step
+        transition[:, 2, 4] = step * step
+        transition[:, 3, 4] = keep * step
+        return transition
 
     def _measurement_variance(self, boxes_cxcywh: Float64Array, scores: Float64Array) -> Float64Array:
         inflation = 1.0 + self._score_factor * (1.0 - scores)
-        return np.asarray(self._error_variance * (boxes_cxcywh[2] * boxes_cxcywh[3] * inflation * inflation))
+        inflation *= inflation
+        inflation *= boxes_cxcywh[2] * boxes_cxcywh[3]
+        return np.asarray(self._error_variance * inflation)
+
+
+def _per_axis(centre: float, size: float) -> Float64Array:
+    """(4,) values for cx, cy, w, h."""
+    return np.array([centre, centre, size, size])

@@ -75,7 +75,7 @@ def match(candidates: Candidates, observations: Observations, params: TrackerPar
     rows, columns = overlapping_pairs(candidates.boxes_xyxy, observations.boxes_xyxy)
     iou = pair_iou(candidates.boxes_xyxy, observations.boxes_xyxy, rows, columns)
     gains = _gains(candidates, observations, rows, columns, iou, sure, params.class_penalty)
-    shape = (len(candidates.scores), len(observations))
+    shape = (len(candidates.scores), len(observations.scores))
     is_sure = columns < sure
     first = _best_pairs(is_sure & (gains >= params.match_threshold), rows, columns, gains, shape)
     free = candidates.confirmed.copy()

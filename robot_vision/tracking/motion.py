@@ -64,21 +64,25 @@ def common_shift(offsets_xy: Float64Array) -> Float64Array:
     Returns:
         (2,) float64 in pixels.
     """
-    shift = _median(offsets_xy)
-    spread = _SIGMA_PER_MAD * _median(np.abs(offsets_xy - shift[:, None]))
-    doubt = (_CAUTION * _MEDIAN_ERROR * spread) ** 2 / offsets_xy.shape[1]
-    trust = np.maximum(0.0, 1.0 - doubt / np.maximum(shift * shift, 1e-12))
-    return np.asarray(trust * shift)
+    shift = _medians(offsets_xy)
+    spread = _medians(np.abs(offsets_xy - np.array(shift)[:, None]))
+    return np.array([_shrunk(*axis, offsets_xy.shape[1]) for axis in zip(shift, spread, strict=True)])
+
+
+def _shrunk(median: float, absolute_deviation: float, count: int) -> float:
+    """Median shrunk towards zero by its standard error."""
+    error = _MEDIAN_ERROR * _SIGMA_PER_MAD * absolute_deviation
+    doubt = (_CAUTION * error) ** 2 / count
+    return median * (1.0 - doubt / median**2) if median**2 > doubt else 0.0
+
+
+def _medians(values: Float64Array) -> list[float]:
+    """Median of each row; much cheaper than `numpy.median` for a handful of columns."""
+    middle = (values.shape[1] - 1) // 2, values.shape[1] // 2
+    return [0.5 * (row[middle[0]] + row[middle[1]]) for row in np.sort(values, axis=1).tolist()]
 
 
 def _grown(boxes_cxcywh: Float64Array) -> Float64Array:
     """Corners (4, N) of boxes that are larger by the reach on every side."""
     half = (0.5 + _REACH) * boxes_cxcywh[2:]
     return np.concatenate([boxes_cxcywh[:2] - half, boxes_cxcywh[:2] + half])
-
-
-def _median(values: Float64Array) -> Float64Array:
-    """Median of each row; much cheaper than `numpy.median` for a handful of columns."""
-    count = values.shape[1]
-    ordered = np.sort(values, axis=1)
-    return np.asarray((ordered[:, (count - 1) // 2] + ordered[:, count // 2]) * 0.5)

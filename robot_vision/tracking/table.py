@@ -32,8 +32,8 @@ class TrackTable:
 
     @property
     def moments(self) -> Float64Array:
-        """(5, 4, N) moments of the Kalman filter."""
-        return self._floats[_MOMENTS].reshape(5, 4, -1)
+        """(4, 5, N) moments of the Kalman filter."""
+        return self._floats[_MOMENTS].reshape(4, 5, -1)
 
     @property
     def observed(self) -> Float64Array:
@@ -81,7 +81,7 @@ class TrackTable:
         """Replace the moments of all tracks.
 
         Args:
-            moments: (5, 4, N) float64.
+            moments: (4, 5, N) float64.
         """
         self._floats[_MOMENTS] = moments.reshape(20, -1)
 
@@ -102,7 +102,7 @@ class TrackTable:
 
         Args:
             index: (M,) int64 tracks, each at most once.
-            moments: (5, 4, M) float64 updated moments.
+            moments: (4, 5, M) float64 updated moments.
             boxes_cxcywh: (4, M) float64 matched boxes in pixels.
             scores: (M,) float64.
             class_ids: (M,) int64.
@@ -136,7 +136,7 @@ class TrackTable:
 
         Args:
             first_id: Id of the first of them.
-            moments: (5, 4, K) float64.
+            moments: (4, 5, K) float64.
             boxes_cxcywh: (4, K) float64 boxes in pixels.
             scores: (K,) float64.
             class_ids: (K,) int64.

@@ -107,7 +107,7 @@ class Tracker:
             return Tracks.empty()
         seconds = max(0, stamp_ns - self._last_ns) * 1e-9
         moments = self._filter.predict(self._table.moments, seconds)
-        moments[0, :2] += self._camera_velocity[:, None] * seconds
+        moments[:2, 0] += self._camera_velocity[:, None] * seconds
         return self._tracks(moments, seconds)
 
     def _advance(self, stamp_ns: int) -> float:
@@ -125,8 +125,8 @@ class Tracker:
         sure = observations.scores[:_SHIFT_DETECTIONS] >= self.params.high_threshold
         measured = observations.boxes_cxcywh[:, : np.count_nonzero(sure)]
         moments = self._table.moments
-        shift = estimate_shift(moments[0], measured)
-        moments[0, :2] += shift[:, None]
+        shift = estimate_shift(moments[:, 0], measured)
+        moments[:2, 0] += shift[:, None]
         if seconds > 0.0:
             change = -math.expm1(-seconds / _CAMERA_MEMORY)
             self._camera_velocity += change * (shift / seconds - self._camera_velocity)
@@ -136,7 +136,7 @@ class Tracker:
         table = self._table
         moments = table.moments
         candidates = Candidates(
-            _corners(moments[0]), moments[1, :2], table.observed[:2], table.scores, table.class_ids, table.confirmed
+            _corners(moments[:, 0]), moments[:2, 1], table.observed[:2], table.scores, table.class_ids, table.confirmed
         )
         rows, columns, newcomers = match(candidates, observations, self.params)
         if len(rows):
@@ -167,29 +167,29 @@ class Tracker:
         states = _STATES[confirmed.view(np.int8), seen.view(np.int8)]
         waiting = (confirmed & ~seen & (now - last_seen <= self.params.occlusion_time)).nonzero()[0]
         if len(waiting):
-            boxes = _corners(table.moments[0])
+            boxes = _corners(table.moments[:, 0])
             states[waiting[_covered(boxes[:, waiting], boxes[:, seen])]] = TrackState.CONFIRMED
         return states
 
     def _tracks(self, moments: Float64Array, ahead: float) -> Tracks:
-        """The tracks as a value, for moments (5, 4, N) that lie some seconds ahead of the last update."""
+        """The tracks as a value, for moments (4, 5, N) that lie some seconds ahead of the last update."""
         table = self._table
         assert self._last_ns is not None
         now = (self._last_ns - self._start_ns) * 1e-9
         unseen = now - table.last_seen
         weight = _DETECTION_WEIGHT * (unseen <= 0.0)
-        boxes = moments[0] + weight * (table.observed - table.moments[0])
+        boxes = moments[:, 0] + weight * (table.observed - table.moments[:, 0])
         np.maximum(boxes[2:], SMALLEST_SIZE, out=boxes[2:])
         count = len(table)
         covariances = np.zeros((count, 16), np.float32)
-        covariances[:, ::5] = moments[2].T
+        covariances[:, ::5] = moments[:, 2].T
         return Tracks(
             ids=table.ids.copy(),
             boxes_xyxy=_corners(boxes).T.astype(np.float32, order="C"),
             scores=table.scores.astype(np.float32),
             class_ids=table.class_ids.copy(),
             states=self._states.copy(),
-            velocities_xy=(moments[1, :2].T + self._camera_velocity).astype(np.float32),
+            velocities_xy=(moments[:2, 1].T + self._camera_velocity).astype(np.float32),
             ages_s=(now + ahead - table.first_seen).astype(np.float32),
             times_since_seen_s=(unseen + ahead).astype(np.float32),
             covariances=covariances.reshape(count, 4, 4),
