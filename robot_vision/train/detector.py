@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
 from torch import Tensor
@@ -195,6 +196,8 @@ def train_detector(config: DetectorTraining) -> DetectionMetrics:
     """
     if config.threads:
         torch.set_num_threads(config.threads)
+    # Images are augmented in one thread beside torch's; OpenCV's own would take the cores from the network.
+    cv2.setNumThreads(1)
     rendered = config.work / "simulated"
     data = load_coco(config.data or render(rendered, "training", config.jobs), config.input_size)
     val = load_coco(config.val or render(rendered, "held_out", config.jobs), config.input_size)
