@@ -31,7 +31,16 @@ ROS_WHEELS = (
     "ros-{distro}-ament-package",
     "ros-{distro}-ament-cmake-include-directories",
 )
-EXTRA_WHEELS = {"kilted": ("ros-kilted-ament-cmake-ros-core",), "jazzy": ()}
+EXTRA_WHEELS = {
+    "kilted": ("ros-kilted-ament-cmake-ros-core",),
+    "jazzy": (
+        "ros-jazzy-ament-cmake-gmock",
+        "ros-jazzy-ament-cmake-gtest",
+        "ros-jazzy-ament-cmake-pytest",
+        "ros-jazzy-ament-cmake-ros",
+        "ros-jazzy-python-cmake-module",
+    ),
+}
 BUILD_TOOLS = ("cmake>=3.22", "ninja", "colcon-common-extensions")
 
 # colcon-core needs setuptools < 80; from 70.1 on an editable install needs no separate `wheel`.
