@@ -6,7 +6,10 @@ that overlap become pairs, and the assignment problem is solved only within grou
 
 from __future__ import annotations
 
+from typing import Any, NamedTuple
+
 import numpy as np
+import numpy.typing as npt
 from scipy.optimize import linear_sum_assignment
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
@@ -18,6 +21,47 @@ _DENSE_PAIRS = 4096
 
 _BLOCK_ROWS = 48
 """Tracks up to which competing groups are solved together in one dense problem."""
+
+
+class Pairs(NamedTuple):
+    """Pairs of overlapping boxes out of two sets.
+
+    Attributes:
+        rows: (P,) int64 index into the first set.
+        columns: (P,) int64 index into the second set.
+        iou: (P,) float64 intersection over union.
+        shape: Sizes of the two sets.
+    """
+
+    rows: Int64Array
+    columns: Int64Array
+    iou: Float64Array
+    shape: tuple[int, int]
+
+    def select(self, index: npt.NDArray[Any]) -> Pairs:
+        """Some of the pairs, by mask (P,) or index (K,)."""
+        return Pairs(self.rows[index], self.columns[index], self.iou[index], self.shape)
+
+
+def overlaps(a_xyxy: Float64Array, b_xyxy: Float64Array) -> Pairs:
+    """Every pair of boxes that overlap, and by how much.
+
+    Args:
+        a_xyxy: (4, N) float64 rows x1, y1, x2, y2; every box has a positive area.
+        b_xyxy: (4, M) float64, likewise.
+
+    Returns:
+        The pairs.
+    """
+    rows, columns = overlapping_pairs(a_xyxy, b_xyxy)
+    a = a_xyxy.take(rows, axis=1)
+    b = b_xyxy.take(columns, axis=1)
+    overlap_wh = np.minimum(a[2:], b[2:]) - np.maximum(a[:2], b[:2])
+    intersection = overlap_wh[0] * overlap_wh[1]
+    a_wh = a[2:] - a[:2]
+    b_wh = b[2:] - b[:2]
+    iou = intersection / (a_wh[0] * a_wh[1] + b_wh[0] * b_wh[1] - intersection)
+    return Pairs(rows, columns, iou, (a_xyxy.shape[1], b_xyxy.shape[1]))
 
 
 def overlapping_pairs(a_xyxy: Float64Array, b_xyxy: Float64Array) -> tuple[Int64Array, Int64Array]:
@@ -58,46 +102,21 @@ def _overlapping_intervals(
     return rows[near], columns[near]
 
 
-def pair_iou(a_xyxy: Float64Array, b_xyxy: Float64Array, rows: Int64Array, columns: Int64Array) -> Float64Array:
-    """Intersection over union of given pairs.
+def mutual_best(pairs: Pairs) -> Int64Array:
+    """Pairs in which each box is the other's best.
 
     Args:
-        a_xyxy: (4, N) float64 rows x1, y1, x2, y2.
-        b_xyxy: (4, M) float64, likewise.
-        rows: (P,) int64 index into `a_xyxy`.
-        columns: (P,) int64 index into `b_xyxy`.
-
-    Returns:
-        (P,) float64 in [0, 1]. Boxes must have a positive area.
-    """
-    a = a_xyxy.take(rows, axis=1)
-    b = b_xyxy.take(columns, axis=1)
-    overlap_wh = np.minimum(a[2:], b[2:]) - np.maximum(a[:2], b[:2])
-    np.maximum(overlap_wh, 0.0, out=overlap_wh)
-    intersection = overlap_wh[0] * overlap_wh[1]
-    a_wh = a[2:] - a[:2]
-    b_wh = b[2:] - b[:2]
-    return np.asarray(intersection / (a_wh[0] * a_wh[1] + b_wh[0] * b_wh[1] - intersection))
-
-
-def mutual_best(rows: Int64Array, columns: Int64Array, gains: Float64Array, shape: tuple[int, int]) -> Int64Array:
-    """Pairs in which each side is the other's best.
-
-    Args:
-        rows: (P,) int64, each below `shape[0]`.
-        columns: (P,) int64, each below `shape[1]`.
-        gains: (P,) float64, positive.
-        shape: Number of tracks and of detections.
+        pairs: Overlapping boxes.
 
     Returns:
         Index (K,) int64 into the pairs.
     """
-    best_of_row = np.zeros(shape[0])
-    best_of_column = np.zeros(shape[1])
-    np.maximum.at(best_of_row, rows, gains)
-    np.maximum.at(best_of_column, columns, gains)
-    best: Int64Array = ((gains >= best_of_row.take(rows)) & (gains >= best_of_column.take(columns))).nonzero()[0]
-    return best
+    best_of_row = np.zeros(pairs.shape[0])
+    best_of_column = np.zeros(pairs.shape[1])
+    np.maximum.at(best_of_row, pairs.rows, pairs.iou)
+    np.maximum.at(best_of_column, pairs.columns, pairs.iou)
+    best_here = (pairs.iou >= best_of_row.take(pairs.rows)) & (pairs.iou >= best_of_column.take(pairs.columns))
+    return best_here.nonzero()[0]
 
 
 def assign(rows: Int64Array, columns: Int64Array, gains: Float64Array, shape: tuple[int, int]) -> Int64Array:

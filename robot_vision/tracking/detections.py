@@ -28,6 +28,10 @@ class Observations(NamedTuple):
     scores: Float64Array
     class_ids: Int64Array
 
+    def rows(self, index: Int64Array) -> tuple[Float64Array, Float64Array, Int64Array]:
+        """Boxes (4, K) cx, cy, w, h, scores (K,) and classes (K,) of some observations, by index (K,)."""
+        return self.boxes_cxcywh.take(index, axis=1), self.scores.take(index), self.class_ids.take(index)
+
 
 def observe(detections: Detections, score_threshold: float) -> tuple[Observations, int]:
     """Usable detections, best first.
@@ -53,8 +57,8 @@ def observe(detections: Detections, score_threshold: float) -> tuple[Observation
 
 def _well_formed(detections: Detections) -> npt.NDArray[np.bool_]:
     """Mask (N,) of the detections that make sense."""
-    boxes, scores = detections.boxes_xyxy, detections.scores
-    good = np.isfinite(scores)
+    boxes = detections.boxes_xyxy
+    good = np.isfinite(detections.scores)
     finite = np.isfinite(boxes)
     if np.count_nonzero(finite) < finite.size:
         good &= finite.all(axis=1)

@@ -107,16 +107,13 @@ class BoxFilter:
         Returns:
             New (4, 5, M) float64 moments.
         """
-        mean, variance, covariance = moments[:, 0], moments[:, 2], moments[:, 3]
-        innovation_variance = variance + self._measurement_variance(mean, scores)
-        gain = variance / innovation_variance
-        velocity_gain = covariance / innovation_variance
-        innovation = boxes_cxcywh - mean
+        innovation_variance = moments[:, 2] + self._measurement_variance(moments[:, 0], scores)
+        gains = moments[:, 2:4] / innovation_variance[:, None]
+        innovation = boxes_cxcywh - moments[:, 0]
         out: Float64Array = moments.copy()
-        out[:, 0] += gain * innovation
-        out[:, 1] += velocity_gain * innovation
-        out[:, 2:4] *= (1.0 - gain)[:, None]
-        out[:, 4] -= velocity_gain * covariance
+        out[:, :2] += gains * innovation[:, None]
+        out[:, 4] -= gains[:, 1] * moments[:, 3]
+        out[:, 2:4] *= 1.0 - gains[:, :1]
         return out
 
     def _transition(self, seconds: float) -> Float64Array:

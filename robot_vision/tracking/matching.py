@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from robot_vision.params import TrackerParams
-from robot_vision.tracking.association import assign, overlapping_pairs, pair_iou
+from robot_vision.tracking.association import Pairs, assign
 from robot_vision.tracking.detections import Observations
 from robot_vision.types import Float64Array, Int64Array
 
@@ -30,7 +30,6 @@ class Candidates(NamedTuple):
     """Tracks that may be continued.
 
     Attributes:
-        boxes_xyxy: (4, N) float64 predicted corners in pixels.
         velocities_xy: (2, N) float64 in pixels per second.
         observed_xy: (2, N) float64 centre of the box last observed, in pixels.
         scores: (N,) float64 score of the detection last matched.
@@ -38,7 +37,6 @@ class Candidates(NamedTuple):
         confirmed: (N,) bool.
     """
 
-    boxes_xyxy: Float64Array
     velocities_xy: Float64Array
     observed_xy: Float64Array
     scores: Float64Array
@@ -60,55 +58,52 @@ class Match(NamedTuple):
     newcomers: Int64Array
 
 
-def match(candidates: Candidates, observations: Observations, params: TrackerParams) -> Match:
+def match(candidates: Candidates, observations: Observations, pairs: Pairs, params: TrackerParams) -> Match:
     """Match observations with tracks in two stages.
 
     Args:
         candidates: The tracks, predicted to the time of the frame.
         observations: Detections of the frame, best first.
+        pairs: Overlaps of the tracks' predicted boxes with the observations.
         params: Thresholds.
 
     Returns:
         The match.
     """
-    sure = int(np.searchsorted(-observations.scores, -params.high_threshold, side="right"))
-    rows, columns = overlapping_pairs(candidates.boxes_xyxy, observations.boxes_xyxy)
-    iou = pair_iou(candidates.boxes_xyxy, observations.boxes_xyxy, rows, columns)
-    gains = _gains(candidates, observations, rows, columns, iou, sure, params.class_penalty)
-    shape = (len(candidates.scores), len(observations.scores))
+    sure = int(np.count_nonzero(observations.scores >= params.high_threshold))
+    rows, columns = pairs.rows, pairs.columns
+    gains = _gains(candidates, observations, pairs, sure, params.class_penalty)
     is_sure = columns < sure
-    first = _best_pairs(is_sure & (gains >= params.match_threshold), rows, columns, gains, shape)
+    first = _best_pairs(is_sure & (gains >= params.match_threshold), pairs, gains)
     free = candidates.confirmed.copy()
     free[rows[first]] = False
-    fitting = free.take(rows) & ~is_sure & (gains >= params.low_match_threshold)
-    second = _best_pairs(fitting, rows, columns, gains, shape)
-    pairs = np.concatenate([first, second])
+    second = _best_pairs(free.take(rows) & ~is_sure & (gains >= params.low_match_threshold), pairs, gains)
+    matched = np.concatenate([first, second])
+    tracks, continuing = rows[matched], columns[matched]
     newcomer = observations.scores >= max(params.new_track_threshold, params.high_threshold)
-    newcomer[columns[first]] = False
-    continued = np.zeros(shape[0], bool)
-    continued[rows[pairs]] = True
-    newcomer[columns[continued.take(rows) & (iou >= _DUPLICATE_OVERLAP)]] = False
-    return Match(rows[pairs], columns[pairs], newcomer.nonzero()[0])
+    newcomer[continuing] = False
+    continued = np.zeros(pairs.shape[0], bool)
+    continued[tracks] = True
+    newcomer[columns[continued.take(rows) & (pairs.iou >= _DUPLICATE_OVERLAP)]] = False
+    return Match(tracks, continuing, newcomer.nonzero()[0])
 
 
-def _best_pairs(
-    fitting: npt.NDArray[np.bool_], rows: Int64Array, columns: Int64Array, gains: Float64Array, shape: tuple[int, int]
-) -> Int64Array:
+def _best_pairs(fitting: npt.NDArray[np.bool_], pairs: Pairs, gains: Float64Array) -> Int64Array:
     """Index (K,) of the pairs that the assignment chooses among the fitting ones, mask (P,)."""
     index = fitting.nonzero()[0]
     if not len(index):
         return index
-    return index[assign(rows[index], columns[index], gains[index], shape)]
+    return index[assign(pairs.rows[index], pairs.columns[index], gains[index], pairs.shape)]
 
 
 def _gains(
-    candidates: Candidates, observations: Observations, rows: Int64Array, columns: Int64Array, iou: Float64Array,
-    sure: int, class_penalty: float,
-) -> Float64Array:  # fmt: skip
+    candidates: Candidates, observations: Observations, pairs: Pairs, sure: int, class_penalty: float
+) -> Float64Array:
     """What each pair (P,) is worth: overlap, weighed by score, direction of motion and class."""
+    rows, columns = pairs.rows, pairs.columns
     weight = 1.0 - _SCORE_WEIGHT * (1.0 - observations.scores)
     weight[sure:] = 1.0
-    gains = iou * weight.take(columns)
+    gains = pairs.iou * weight.take(columns)
     gains += _DIRECTION_WEIGHT * candidates.scores.take(rows) * _ahead(candidates, observations, rows, columns)
     differs = candidates.class_ids.take(rows) != observations.class_ids.take(columns)
     if np.count_nonzero(differs):

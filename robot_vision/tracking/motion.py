@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from robot_vision.tracking.association import mutual_best, overlapping_pairs, pair_iou
+from robot_vision.tracking.association import Pairs, mutual_best, overlaps
 from robot_vision.types import Float64Array
 
 _REACH = 0.3
@@ -26,29 +26,37 @@ _CAUTION = 2.5
 """Standard errors that a shift must exceed to count at all."""
 
 
-def estimate_shift(predicted_cxcywh: Float64Array, measured_cxcywh: Float64Array) -> Float64Array:
+def estimate_shift(predicted_cxcywh: Float64Array, measured_cxcywh: Float64Array, pairs: Pairs) -> Float64Array:
     """Displacement of the image that tracks and detections show together.
+
+    A glance at the boxes that overlap anyway settles the usual case, a camera at rest. If they moved, or few overlap,
+    the estimate is made with grown boxes that also find what moved further.
 
     Args:
         predicted_cxcywh: (4, N) float64 boxes of the tracks, predicted to the time of the frame, in pixels.
         measured_cxcywh: (4, M) float64 boxes of trustworthy detections in pixels.
+        pairs: Overlaps between the two sets; may name further detections from M on, which are left out.
 
     Returns:
         (2,) float64 in pixels; 0 where too few boxes correspond or they do not agree.
     """
-    shape = (predicted_cxcywh.shape[1], measured_cxcywh.shape[1])
-    if min(shape) < _FEWEST_PAIRS:
+    count = measured_cxcywh.shape[1]
+    fewer = min(len(predicted_cxcywh[0]), count)
+    if fewer < _FEWEST_PAIRS:
         return np.zeros(2)
-    predicted = _grown(predicted_cxcywh)
-    measured = _grown(measured_cxcywh)
-    rows, columns = overlapping_pairs(predicted, measured)
-    iou = pair_iou(predicted, measured, rows, columns)
-    pairs = mutual_best(rows, columns, iou, shape)
-    pairs = pairs[iou.take(pairs) > _SMALLEST_OVERLAP]
-    if len(pairs) < _FEWEST_PAIRS:
+    offsets = _offsets(predicted_cxcywh, measured_cxcywh, pairs.select(pairs.columns < count))
+    if 2 * offsets.shape[1] >= fewer and not np.count_nonzero(common_shift(offsets)):
         return np.zeros(2)
-    measured_xy = measured_cxcywh[:2].take(columns[pairs], axis=1)
-    return common_shift(measured_xy - predicted_cxcywh[:2].take(rows[pairs], axis=1))
+    offsets = _offsets(predicted_cxcywh, measured_cxcywh, overlaps(_grown(predicted_cxcywh), _grown(measured_cxcywh)))
+    return common_shift(offsets) if offsets.shape[1] >= _FEWEST_PAIRS else np.zeros(2)
+
+
+def _offsets(predicted_cxcywh: Float64Array, measured_cxcywh: Float64Array, pairs: Pairs) -> Float64Array:
+    """Way (2, K) from the predicted to the measured centre of the boxes that correspond without doubt."""
+    best = mutual_best(pairs)
+    best = best[pairs.iou.take(best) > _SMALLEST_OVERLAP]
+    measured_xy = measured_cxcywh[:2].take(pairs.columns.take(best), axis=1)
+    return np.asarray(measured_xy - predicted_cxcywh[:2].take(pairs.rows.take(best), axis=1))
 
 
 def common_shift(offsets_xy: Float64Array) -> Float64Array:

@@ -12,8 +12,8 @@ _MOMENTS = slice(0, 20)
 _OBSERVED = slice(20, 24)
 _FIRST, _SEEN, _SCORE, _CONFIRMED = 24, 25, 26, 27
 _WEIGHTS = slice(28, 28 + classes.SLOTS)
-_ID, _CLASS = 0, 1
-_CANDIDATES = slice(2, 2 + classes.SLOTS)
+_ID = 0
+_CANDIDATES = slice(1, 1 + classes.SLOTS)
 
 
 class TrackTable:
@@ -74,7 +74,7 @@ class TrackTable:
     @property
     def class_ids(self) -> Int64Array:
         """(N,) class with the most votes."""
-        class_ids: Int64Array = self._integers[_CLASS]
+        class_ids: Int64Array = self._integers[_CANDIDATES.start]
         return class_ids
 
     def set_moments(self, moments: Float64Array) -> None:
@@ -114,9 +114,7 @@ class TrackTable:
         floats[_OBSERVED] = boxes_cxcywh
         floats[_SEEN] = now
         floats[_SCORE] = scores
-        candidates, weights = classes.add_votes(integers[_CANDIDATES], floats[_WEIGHTS], class_ids, scores)
-        integers[_CANDIDATES], floats[_WEIGHTS] = candidates, weights
-        integers[_CLASS] = classes.elected(candidates, weights)
+        classes.add_votes(integers[_CANDIDATES], floats[_WEIGHTS], class_ids, scores)
         self._floats[:, index] = floats
         self._integers[:, index] = integers
 
@@ -150,7 +148,6 @@ class TrackTable:
         floats[_FIRST] = floats[_SEEN] = now
         floats[_SCORE] = scores
         integers[_ID] = np.arange(first_id, first_id + count)
-        integers[_CLASS] = class_ids
         integers[_CANDIDATES], floats[_WEIGHTS] = classes.start_votes(class_ids, scores)
         self._floats = np.concatenate([self._floats, floats], axis=1)
         self._integers = np.concatenate([self._integers, integers], axis=1)

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from robot_vision.params import TrackerParams
-from robot_vision.tracking.association import overlapping_pairs
+from robot_vision.tracking.association import Pairs, overlapping_pairs, overlaps
 from robot_vision.tracking.detections import Observations, observe
 from robot_vision.tracking.kalman import SMALLEST_SIZE, BoxFilter, NoiseModel
 from robot_vision.tracking.matching import Candidates, match
@@ -89,8 +89,8 @@ class Tracker:
         self._end(now - self._table.last_seen > self.params.lost_time)
         if len(self._table):
             self._table.set_moments(self._filter.predict(self._table.moments, seconds))
-            self._follow_camera(observations, seconds)
-        self._continue_and_start(observations, now)
+        pairs = self._overlaps(observations, seconds)
+        self._continue_and_start(observations, pairs, now)
         self._states = self._judge(now)
         return self._tracks(self._table.moments, 0.0)
 
@@ -120,34 +120,36 @@ class Tracker:
         self._last_ns = stamp_ns
         return seconds
 
-    def _follow_camera(self, observations: Observations, seconds: float) -> None:
-        """Move the predicted boxes by what the camera did that no track knew."""
+    def _overlaps(self, observations: Observations, seconds: float) -> Pairs:
+        """Overlaps of tracks and observations, after moving the tracks by what the camera did that no track knew."""
+        moments = self._table.moments
+        pairs = overlaps(_corners(moments[:, 0]), observations.boxes_xyxy)
         sure = observations.scores[:_SHIFT_DETECTIONS] >= self.params.high_threshold
         measured = observations.boxes_cxcywh[:, : np.count_nonzero(sure)]
-        moments = self._table.moments
-        shift = estimate_shift(moments[:, 0], measured)
-        moments[:2, 0] += shift[:, None]
+        shift = estimate_shift(moments[:, 0], measured, pairs)
         if seconds > 0.0:
             change = -math.expm1(-seconds / _CAMERA_MEMORY)
             self._camera_velocity += change * (shift / seconds - self._camera_velocity)
+        if np.count_nonzero(shift):
+            moments[:2, 0] += shift[:, None]
+            pairs = overlaps(_corners(moments[:, 0]), observations.boxes_xyxy)
+        return pairs
 
-    def _continue_and_start(self, observations: Observations, now: float) -> None:
+    def _continue_and_start(self, observations: Observations, pairs: Pairs, now: float) -> None:
         """Update the matched tracks, end unproven ones, start new ones."""
         table = self._table
         moments = table.moments
-        candidates = Candidates(
-            _corners(moments[:, 0]), moments[:2, 1], table.observed[:2], table.scores, table.class_ids, table.confirmed
-        )
-        rows, columns, newcomers = match(candidates, observations, self.params)
-        if len(rows):
-            boxes, scores = observations.boxes_cxcywh.take(columns, axis=1), observations.scores[columns]
-            updated = self._filter.update(moments.take(rows, axis=2), boxes, scores)
-            table.see(rows, updated, boxes, scores, observations.class_ids[columns], now)
-        self._end(~candidates.confirmed & (table.last_seen < now))
+        confirmed = table.confirmed
+        candidates = Candidates(moments[:2, 1], table.observed[:2], table.scores, table.class_ids, confirmed)
+        tracks, continuing, newcomers = match(candidates, observations, pairs, self.params)
+        if len(tracks):
+            boxes, scores, class_ids = observations.rows(continuing)
+            updated = self._filter.update(moments.take(tracks, axis=2), boxes, scores)
+            table.see(tracks, updated, boxes, scores, class_ids, now)
+        self._end(~confirmed & (table.last_seen < now))
         if len(newcomers):
-            boxes, scores = observations.boxes_cxcywh[:, newcomers], observations.scores[newcomers]
-            started = self._filter.start(boxes, scores)
-            table.add(self._next_id, started, boxes, scores, observations.class_ids[newcomers], now)
+            boxes, scores, class_ids = observations.rows(newcomers)
+            table.add(self._next_id, self._filter.start(boxes, scores), boxes, scores, class_ids, now)
             self._next_id += len(newcomers)
 
     def _end(self, over: npt.NDArray[np.bool_]) -> None:
@@ -161,7 +163,7 @@ class Tracker:
         last_seen = table.last_seen
         seen = last_seen >= now
         age = now - table.first_seen
-        proven = (age >= self.params.confirm_time) & (age > 0.0) | (table.scores >= self.params.confirm_threshold)
+        proven = (age >= self.params.confirm_time) | (table.scores >= self.params.confirm_threshold)
         table.confirm(seen & proven)
         confirmed = table.confirmed
         states = _STATES[confirmed.view(np.int8), seen.view(np.int8)]
