@@ -118,9 +118,9 @@ class BoxFilter:
 
     def _transition(self, seconds: float) -> Float64Array:
         """(4, 5, 5) map of each axis' moments over some time."""
-        decay = math.exp(-seconds / self._growth_memory)
-        keep = _per_axis(1.0, decay)
-        step = _per_axis(seconds, self._growth_memory * (1.0 - decay))
+        lost = -math.expm1(-seconds / self._growth_memory)
+        keep = _per_axis(1.0, 1.0 - lost)
+        step = _per_axis(seconds, self._growth_memory * lost)
         transition: Float64Array = np.zeros((4, 5, 5))
         transition[:, 0, 0] = transition[:, 2, 2] = 1.0
         transition[:, 1, 1] = transition[:, 3, 3] = keep

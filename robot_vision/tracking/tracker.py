@@ -169,9 +169,23 @@ class Tracker:
         states = _STATES[confirmed.view(np.int8), seen.view(np.int8)]
         waiting = (confirmed & ~seen & (now - last_seen <= self.params.occlusion_time)).nonzero()[0]
         if len(waiting):
-            boxes = _corners(table.moments[:, 0])
-            states[waiting[_covered(boxes[:, waiting], boxes[:, seen])]] = TrackState.CONFIRMED
+            states[waiting[self._hidden(waiting, seen.nonzero()[0])]] = TrackState.CONFIRMED
         return states
+
+    def _hidden(self, waiting: Int64Array, seen: Int64Array) -> npt.NDArray[np.bool_]:
+        """Which of the waiting tracks (K,) one of the seen tracks (L,) covers; mask (K,)."""
+        table = self._table
+        boxes = _corners(table.moments[:, 0])
+        rows, columns = overlapping_pairs(boxes[:, waiting], boxes[:, seen])
+        behind, front = waiting[rows], seen[columns]
+        size = boxes[2:, behind] - boxes[:2, behind]
+        overlap = np.minimum(boxes[2:, behind], boxes[2:, front]) - np.maximum(boxes[:2, behind], boxes[:2, front])
+        covers = overlap[0] * overlap[1] >= _COVERED * (size[0] * size[1])
+        # A track that began where this one vanished is this object under a new id, not something in front of it.
+        covers &= table.first_seen[front] <= table.last_seen[behind]
+        hidden = np.zeros(len(waiting), bool)
+        hidden[rows[covers]] = True
+        return hidden
 
     def _tracks(self, moments: Float64Array, ahead: float) -> Tracks:
         """The tracks as a value, for moments (4, 5, N) that lie some seconds ahead of the last update."""
@@ -202,14 +216,3 @@ def _corners(boxes_cxcywh: Float64Array) -> Float64Array:
     """x1, y1, x2, y2 (4, N) of cx, cy, w, h (4, N)."""
     half = 0.5 * boxes_cxcywh[2:]
     return np.concatenate([boxes_cxcywh[:2] - half, boxes_cxcywh[:2] + half])
-
-
-def _covered(boxes_xyxy: Float64Array, others_xyxy: Float64Array) -> npt.NDArray[np.bool_]:
-    """Whether one of the others hides most of a box: mask (N,) for boxes (4, N) and others (4, M)."""
-    rows, columns = overlapping_pairs(boxes_xyxy, others_xyxy)
-    box, other = boxes_xyxy[:, rows], others_xyxy[:, columns]
-    overlap = np.minimum(box[2:], other[2:]) - np.maximum(box[:2], other[:2])
-    size = box[2:] - box[:2]
-    hidden = np.zeros(boxes_xyxy.shape[1], bool)
-    hidden[rows[overlap[0] * overlap[1] >= _COVERED * (size[0] * size[1])]] = True
-    return hidden
