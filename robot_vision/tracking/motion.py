@@ -22,6 +22,9 @@ _SIGMA_PER_MAD = 1.4826
 _MEDIAN_ERROR = 1.2533
 """Standard error of a median relative to a mean's, sqrt(pi / 2), for Gaussian samples."""
 
+_ENOUGH = 0.8
+"""Share of the boxes that must correspond at a glance before the camera is believed to rest."""
+
 _CAUTION = 2.5
 """Standard errors that a shift must exceed to count at all."""
 
@@ -45,7 +48,7 @@ def estimate_shift(predicted_cxcywh: Float64Array, measured_cxcywh: Float64Array
     if fewer < _FEWEST_PAIRS:
         return np.zeros(2)
     offsets = _offsets(predicted_cxcywh, measured_cxcywh, pairs.select(pairs.columns < count))
-    if 2 * offsets.shape[1] >= fewer and not np.count_nonzero(common_shift(offsets)):
+    if offsets.shape[1] >= _ENOUGH * fewer and not np.count_nonzero(common_shift(offsets)):
         return np.zeros(2)
     offsets = _offsets(predicted_cxcywh, measured_cxcywh, overlaps(_grown(predicted_cxcywh), _grown(measured_cxcywh)))
     return common_shift(offsets) if offsets.shape[1] >= _FEWEST_PAIRS else np.zeros(2)
