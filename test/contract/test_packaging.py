@@ -90,6 +90,13 @@ def test_setup_cfg_declares_every_import_that_pip_can_install() -> None:
     assert wanted <= {name for names in declared_in_setup_cfg().values() for name in names}
 
 
+def test_colcon_can_read_the_metadata() -> None:
+    """It evaluates what setuptools knows as a literal, and the object that python_requires becomes is none."""
+    configuration = configparser.ConfigParser()
+    configuration.read(ROOT / "setup.cfg")
+    assert "python_requires" not in configuration["options"]
+
+
 def test_the_robot_needs_no_development_tool() -> None:
     """Neither torch nor a simulator is required to run; they are extras."""
     declared = declared_in_setup_cfg()
