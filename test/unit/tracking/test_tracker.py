@@ -116,9 +116,7 @@ def test_doubt_grows_while_nothing_is_seen() -> None:
     tracker = Tracker(PARAMS)
     tracker.update(detections(STILL), 0)
     variances = [tracker.update(Detections.empty(), t * SECOND // 10).covariances[0] for t in range(1, 10)]
-    assert all(
-        (np.diag(later) > np.diag(earlier)).all() for earlier, later in itertools.pairwise(variances)
-    )
+    assert all((np.diag(later) > np.diag(earlier)).all() for earlier, later in itertools.pairwise(variances))
 
 
 def test_a_gap_longer_than_the_lost_time_gives_new_ids() -> None:
