@@ -33,7 +33,7 @@ class DetectorTraining:
     work: Path = field(
         default=Path("runs/detector"), metadata=about("folder of checkpoint and rendered images", shown=False)
     )
-    epochs: int = field(default=14, metadata=about("passes over the images"))
+    epochs: int = field(default=20, metadata=about("passes over the images"))
     batch_size: int = field(default=16, metadata=about("images per step"))
     learning_rate: float = field(default=2e-3, metadata=about("peak learning rate of AdamW"))
     mosaic: float = field(default=0.3, metadata=about("share of mosaics, none of them in the last fifth of the run"))
