@@ -50,7 +50,7 @@ GRADIENT_LIMIT = 10.0
 WARMUP_STEPS = 300
 BOX_TOLERANCE_PX = 1e-3
 SCORE_TOLERANCE = 1e-4
-_UNCHANGED_BY_RESUME = ("epochs", "batch_size", "learning_rate", "mosaic", "input_size", "seed")
+_UNCHANGED_BY_RESUME = ("epochs", "batch_size", "learning_rate", "mosaic", "crop", "input_size", "seed")
 
 
 class DetectorFit:
@@ -155,20 +155,22 @@ class DetectorFit:
 
     def _batches(self) -> Iterator[tuple[Tensor, Targets]]:
         config, samples = self.config, self.data.samples
-        size_wh = training_size_wh(self.data)
-        order = generator(config.seed, self.epoch).permutation(len(samples))
+        # Crops around the objects show as many of them for less work; the end of the run sees what the robot will see.
         late = self.epoch >= 0.8 * config.epochs
+        size_wh = training_size_wh(self.data, 1.0 if late else config.crop)
+        order = generator(config.seed, self.epoch).permutation(len(samples))
         for step in range(self.steps_per_epoch):
             chosen = order[step * config.batch_size : (step + 1) * config.batch_size]
-            yield collate([self._augmented(int(row), size_wh, 0.0 if late else config.mosaic) for row in chosen])
+            yield collate([self._augmented(int(row), size_wh, late) for row in chosen])
 
-    def _augmented(self, row: int, size_wh: tuple[int, int], mosaic_share: float) -> Sample:
+    def _augmented(self, row: int, size_wh: tuple[int, int], late: bool) -> Sample:
         rng = generator(self.config.seed, self.epoch, row)
         samples = self.data.samples
-        if rng.random() < mosaic_share:
+        cropped = not late and self.config.crop < 1
+        if not late and rng.random() < self.config.mosaic:
             others = rng.integers(len(samples), size=3)
-            return mosaic(rng, [samples[row], *(samples[int(other)] for other in others)], size_wh)
-        return augment(rng, samples[row], size_wh)
+            return mosaic(rng, [samples[row], *(samples[int(other)] for other in others)], size_wh, cropped)
+        return augment(rng, samples[row], size_wh, cropped)
 
 
 def _prefetched(batches: Iterator[tuple[Tensor, Targets]]) -> Iterator[tuple[Tensor, Targets]]:

@@ -17,29 +17,35 @@ _SMALLEST_VISIBLE_SHARE = 0.3
 _GREY = np.full((3, 3), 1 / 3)
 
 
-def augment(rng: np.random.Generator, sample: Sample, size_wh: tuple[int, int]) -> Sample:
+def augment(rng: np.random.Generator, sample: Sample, size_wh: tuple[int, int], around_objects: bool = False) -> Sample:
     """One image, randomly mirrored, scaled and shifted, with other light and sensor faults.
 
     Args:
         rng: Source of every random choice.
         sample: Image and labels.
         size_wh: Size of the result in pixels.
+        around_objects: Look at the middle of the objects instead of the middle of the image.
 
     Returns:
         A new sample; objects that are hardly visible any more have become ignore regions.
     """
     scale = math.exp(rng.uniform(math.log(0.6), math.log(1.5)))
     shift = rng.uniform(-0.2, 0.2, 2) * size_wh
-    return _photometric(rng, _place(rng, sample, scale, np.array(size_wh) / 2 + shift, (0, 0, *size_wh)))
+    window = (0, 0, *size_wh)
+    about_xy = _region(sample, around_objects).mean(axis=0)
+    return _photometric(rng, _place(rng, sample, scale, np.array(size_wh) / 2 + shift, window, about_xy))
 
 
-def mosaic(rng: np.random.Generator, samples: Sequence[Sample], size_wh: tuple[int, int]) -> Sample:
+def mosaic(
+    rng: np.random.Generator, samples: Sequence[Sample], size_wh: tuple[int, int], around_objects: bool = False
+) -> Sample:
     """Four images around a random point (YOLOv4, Bochkovskiy et al., arXiv 2004.10934).
 
     Args:
         rng: Source of every random choice.
         samples: Four samples.
         size_wh: Size of the result in pixels.
+        around_objects: Take each part from where its objects are instead of anywhere in the image.
 
     Returns:
         A new sample, with the photometric changes of `augment`.
@@ -53,8 +59,9 @@ def mosaic(rng: np.random.Generator, samples: Sequence[Sample], size_wh: tuple[i
         scale = math.exp(rng.uniform(math.log(0.5), math.log(1.1)))
         corners = np.array(window).reshape(2, 2)
         middle, window_wh = corners.mean(axis=0), corners[1] - corners[0]
-        room = np.maximum(0, np.array(sample.rgb.shape[1::-1]) * scale - window_wh)
-        part = _place(rng, sample, scale, middle + rng.uniform(-0.5, 0.5, 2) * room, window)
+        region = _region(sample, around_objects)
+        room = np.maximum(0, (region[1] - region[0]) * scale - window_wh)
+        part = _place(rng, sample, scale, middle + rng.uniform(-0.5, 0.5, 2) * room, window, region.mean(axis=0))
         canvas[window[1] : window[3], window[0] : window[2]] = part.rgb
         parts.append(part)
     joined = Sample(
@@ -66,19 +73,29 @@ def mosaic(rng: np.random.Generator, samples: Sequence[Sample], size_wh: tuple[i
     return _photometric(rng, joined)
 
 
+def _region(sample: Sample, around_objects: bool) -> npt.NDArray[np.float64]:
+    """(2, 2) first and last corner x, y of the image, or of all its objects together where it has any."""
+    if around_objects and len(sample.boxes_xyxy):
+        return np.array([sample.boxes_xyxy[:, :2].min(axis=0), sample.boxes_xyxy[:, 2:].max(axis=0)], np.float64)
+    return np.array([(0, 0), sample.rgb.shape[1::-1]], np.float64)
+
+
 def _place(
     rng: np.random.Generator,
     sample: Sample,
     scale: float,
     centre_xy: npt.NDArray[np.float64],
     window: tuple[int, int, int, int],
+    about_xy: npt.NDArray[np.float64],
 ) -> Sample:
-    """The sample scaled around a centre, half the time mirrored; pixels of the window only, boxes in canvas pixels."""
-    height, width = sample.rgb.shape[:2]
+    """The sample scaled, half the time mirrored, its point `about_xy` at `centre_xy` of the canvas.
+
+    Pixels of the window only, boxes in canvas pixels.
+    """
     scale_xy = scale * np.exp(rng.uniform(-0.1, 0.1, 2))
     if rng.random() < 0.5:
         scale_xy[0] = -scale_xy[0]
-    offset_xy = centre_xy - scale_xy * (width / 2, height / 2)
+    offset_xy = centre_xy - scale_xy * about_xy
     left, top, right, bottom = window
     # Box coordinates start at the outer corner of the first pixel; warpAffine counts from its centre.
     pixel_offset = offset_xy - (left, top) + scale_xy / 2 - 0.5

@@ -17,6 +17,7 @@ from tqdm import tqdm
 from robot_vision.errors import BagError
 from robot_vision.geometry import ResizeTransform, resize_transform
 from robot_vision.train.detector_loss import Targets
+from robot_vision.train.detector_settings import STRIDES
 from robot_vision.types import Float32Array, Int64Array, UInt8Array
 
 PAD_VALUE = 114
@@ -126,18 +127,21 @@ def _scaled(
     return Sample(rgb, boxes_xyxy[~crowd], labels[~crowd], boxes_xyxy[crowd])
 
 
-def training_size_wh(data: CocoData) -> tuple[int, int]:
-    """Smallest input, in multiples of the coarsest stride, that holds every image: less padding, less time.
+def training_size_wh(data: CocoData, share: float = 1.0) -> tuple[int, int]:
+    """Input of a training step, in multiples of the coarsest stride.
 
     Args:
         data: The training set.
+        share: Part of the images' sides to see.
 
     Returns:
-        Width and height in pixels.
+        Width and height in pixels: the smallest that holds every image, less padding and so less time; with a `share`
+        below 1 at most that part of it, and at least one cell of the coarsest stride.
     """
-    width = max(sample.rgb.shape[1] for sample in data.samples)
-    height = max(sample.rgb.shape[0] for sample in data.samples)
-    return -(-width // 32) * 32, -(-height // 32) * 32
+    sides = (max(sample.rgb.shape[axis] for sample in data.samples) for axis in (1, 0))
+    whole_wh = [-(-side // STRIDES[-1]) * STRIDES[-1] for side in sides]
+    width, height = (max(STRIDES[-1], int(side * share) // STRIDES[-1] * STRIDES[-1]) for side in whole_wh)
+    return width, height
 
 
 def collate(samples: Sequence[Sample]) -> tuple[Tensor, Targets]:

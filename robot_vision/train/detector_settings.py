@@ -37,6 +37,10 @@ class DetectorTraining:
     batch_size: int = field(default=16, metadata=about("images per step"))
     learning_rate: float = field(default=2e-3, metadata=about("peak learning rate of AdamW"))
     mosaic: float = field(default=0.3, metadata=about("share of mosaics, none of them in the last fifth of the run"))
+    crop: float = field(
+        default=0.7,
+        metadata=about("part of the images' sides to learn from, around the objects; all of it in the last fifth"),
+    )
     input_size: int = field(default=320, metadata=about("side of the network's square input in pixels"))
     seed: int = field(default=0, metadata=about("seed of weights, order and augmentation"))
     validate_every: int = field(default=3, metadata=about("epochs between validations", shown=False))
@@ -55,6 +59,8 @@ class DetectorTraining:
             raise InvalidValueError(f"input_size: must be a multiple of {STRIDES[-1]}, got {self.input_size}")
         if not 0 <= self.mosaic <= 1:
             raise InvalidValueError(f"mosaic: must be within [0, 1], got {self.mosaic}")
+        if not 0 < self.crop <= 1:
+            raise InvalidValueError(f"crop: must be within (0, 1], got {self.crop}")
         if not 0 < self.learning_rate < 1:
             raise InvalidValueError(f"learning_rate: must be within (0, 1), got {self.learning_rate}")
         if (self.data is None) != (self.val is None):

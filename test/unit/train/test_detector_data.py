@@ -27,6 +27,8 @@ def test_labels_keep_their_category_order_and_place(tmp_path: Path) -> None:
     data = load_coco(write_shapes(tmp_path / "set", 3), 192)
     assert (data.class_names, data.category_ids, data.image_ids) == (("box", "ball"), (3, 7), (100, 101, 102))
     assert training_size_wh(data) == (192, 128)
+    assert training_size_wh(data, 0.7) == (128, 64)
+    assert training_size_wh(data, 0.01) == (32, 32)
     for sample in data.samples:
         assert sample.rgb.shape == (128, 192, 3)
         assert sample.labels.tolist() == [0, 1]
@@ -108,10 +110,11 @@ def bright_sample(seed: int) -> Sample:
     return Sample(rgb, np.array([[x, y, x + w, y + h]], np.float32), np.array([1]), np.zeros((0, 4), np.float32))
 
 
+@pytest.mark.parametrize("around_objects", [False, True])
 @pytest.mark.parametrize("seed", range(25))
-def test_boxes_follow_the_augmented_pixels(seed: int) -> None:
+def test_boxes_follow_the_augmented_pixels(seed: int, around_objects: bool) -> None:
     """The bright pixels' extent is the box, whatever was mirrored, scaled, shifted, blurred or recoloured."""
-    result = augment(np.random.default_rng(seed), bright_sample(seed), SIZE_WH)
+    result = augment(np.random.default_rng(seed), bright_sample(seed), SIZE_WH, around_objects)
     assert result.rgb.shape == (SIZE_WH[1], SIZE_WH[0], 3)
     assert len(result.labels) + len(result.ignored_xyxy) <= 1
     grey = result.rgb.mean(axis=2)
@@ -136,6 +139,18 @@ def test_a_mosaic_holds_objects_of_all_four_inside_the_canvas() -> None:
             assert (result.boxes_xyxy.max(axis=0) <= [*SIZE_WH, *SIZE_WH]).all()
         seen |= set(result.labels.tolist())
     assert seen == {0, 1, 2, 3}
+
+
+def test_a_small_canvas_around_the_objects_shows_them() -> None:
+    """An object in the corner of a large image: a quarter of its size is enough to see it, when looked for."""
+    rgb = np.zeros((256, 320, 3), np.uint8)
+    corner = Sample(rgb, np.array([[2, 2, 22, 22]], np.float32), np.array([1]), np.zeros((0, 4), np.float32))
+    nothing = Sample(rgb, np.zeros((0, 4), np.float32), np.zeros(0, np.int64), np.zeros((0, 4), np.float32))
+    parts = [corner, nothing, nothing, nothing]
+    for seed in range(20):
+        assert augment(np.random.default_rng(seed), corner, (96, 64), True).labels.tolist() == [1]
+        assert augment(np.random.default_rng(seed), corner, (96, 64), False).labels.tolist() == []
+        assert mosaic(np.random.default_rng(seed), parts, (96, 64), True).labels.tolist() == [1]
 
 
 def test_augmentation_depends_on_its_generator_alone() -> None:

@@ -127,6 +127,7 @@ def test_learning_rate_rises_linearly_and_falls_as_a_cosine() -> None:
         ({"seed": -1}, "seed: must not be negative"),
         ({"input_size": 100}, "input_size: must be a multiple of 32"),
         ({"mosaic": 1.5}, r"mosaic: must be within \[0, 1\]"),
+        ({"crop": 0.0}, r"crop: must be within \(0, 1\]"),
         ({"learning_rate": 0.0}, "learning_rate: must be within"),
         ({"val": None}, "data and val"),
     ],
