@@ -5,19 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 
 from ament_index_python.packages import get_package_share_directory
-from launch.actions import DeclareLaunchArgument, SetEnvironmentVariable
+from launch.actions import DeclareLaunchArgument, OpaqueFunction
 from launch.conditions import IfCondition, UnlessCondition
-from launch.substitutions import EnvironmentVariable, LaunchConfiguration
+from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
-from launch import LaunchDescription
-
-PROFILE = "FASTDDS_DEFAULT_PROFILES_FILE"
+from launch import LaunchContext, LaunchDescription
+from robot_vision.ros.spin import export_fastdds_profile
 
 
 def generate_launch_description() -> LaunchDescription:
     """The launch description; settings not given here keep the nodes' own defaults."""
-    profile = str(Path(get_package_share_directory("robot_vision")) / "config" / "fastdds.xml")
     arguments = [
         DeclareLaunchArgument(
             "image", default_value="image", description="camera topic (base name, without /compressed)"
@@ -28,11 +26,16 @@ def generate_launch_description() -> LaunchDescription:
         DeclareLaunchArgument("use_sim_time", default_value="false", description="take the time from /clock"),
         DeclareLaunchArgument("log_level", default_value="info", description="debug, info, warn, error or fatal"),
     ]
-    set_profile = SetEnvironmentVariable(PROFILE, EnvironmentVariable(PROFILE, default_value=profile))
+    export_profile = OpaqueFunction(function=_export_profile)
     composed = LaunchConfiguration("composed")
     nodes = [_node("perception_node", IfCondition(composed))]
     nodes += [_node(f"{stage}_node", UnlessCondition(composed)) for stage in ("detector", "tracker", "encoder")]
-    return LaunchDescription([*arguments, set_profile, *nodes])
+    return LaunchDescription([*arguments, export_profile, *nodes])
+
+
+def _export_profile(_context: LaunchContext) -> None:
+    """Set the profile before the first process starts, for everything that this launch starts."""
+    export_fastdds_profile()
 
 
 def _default_params() -> str:

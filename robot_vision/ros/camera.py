@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
@@ -29,18 +30,23 @@ class CameraFrame:
     Attributes:
         frame: The image.
         header: Header of the image message, to be copied into every result.
-        received_s: `time.perf_counter()` when the message reached the callback, in seconds.
     """
 
     frame: Frame
     header: Header
+
+
+class _Arrival(NamedTuple):
+    """A message as it came, and `time.perf_counter()` of its callback in seconds."""
+
+    message: Image | CompressedImage
     received_s: float
 
 
 class CameraIntake:
     """Feeds the newest frame of one camera to a worker thread.
 
-    Images are decoded in the subscription's callback, in parallel with the worker: the networks never wait for a JPEG.
+    Only a frame that the worker takes is decoded: a camera faster than the networks costs no time for what it loses.
 
     Attributes:
         topic: Full name of the topic.
@@ -67,7 +73,7 @@ class CameraIntake:
         self._to_frame = frame_from_compressed if compressed else frame_from_image
         # Remapping rules match whole names, so the base name is resolved first, as image_transport does.
         self.topic = node.resolve_topic_name("image") + ("/compressed" if compressed else "")
-        self._worker: Worker[CameraFrame] = Worker("frames", self._handle, self._on_error)
+        self._worker: Worker[_Arrival] = Worker("frames", self._handle, self._on_error)
         self._qos = camera_qos([])
         self._subscription = self._subscribe(self._qos)
         self._timer = node.create_timer(QOS_CHECK_PERIOD_S, self._match_publishers)
@@ -104,21 +110,16 @@ class CameraIntake:
             self._subscription = self._subscribe(wanted)
 
     def _on_message(self, message: Image | CompressedImage) -> None:
-        received_s = time.perf_counter()
         self.counters.received.tick()
-        try:
-            frame = self._to_frame(message)
-        except FrameError as error:
-            self._on_error(error)
-            return
-        self.decode_durations.add(time.perf_counter() - received_s)
-        self._worker.mailbox.put(CameraFrame(frame, message.header, received_s))
+        self._worker.mailbox.put(_Arrival(message, time.perf_counter()))
 
-    def _handle(self, item: CameraFrame) -> None:
-        self._process(item)
+    def _handle(self, arrival: _Arrival) -> None:
+        with self.decode_durations.measure():
+            frame = self._to_frame(arrival.message)
+        self._process(CameraFrame(frame, arrival.message.header))
         self.counters.processed.tick()
-        self.latencies.add(time.perf_counter() - item.received_s)
-        self.ages.add((self._node.get_clock().now().nanoseconds - item.frame.stamp_ns) / 1e9)
+        self.latencies.add(time.perf_counter() - arrival.received_s)
+        self.ages.add((self._node.get_clock().now().nanoseconds - frame.stamp_ns) / 1e9)
 
     def _on_error(self, error: Exception) -> None:
         self.counters.record_bad(error)

@@ -50,7 +50,7 @@ def run(make_node: Callable[[], ManagedNode]) -> int:
         make_node: Builds the node after initialisation.
 
     Returns:
-        Exit status: 0 after Ctrl-C or SIGTERM, 1 if the node could not be built.
+        Exit status: 0 after Ctrl-C or SIGTERM, 1 after an error of this package, such as a model that is not there.
     """
     export_fastdds_profile()
     import cv2  # noqa: PLC0415
@@ -61,20 +61,23 @@ def run(make_node: Callable[[], ManagedNode]) -> int:
     cv2.setNumThreads(1)
     rclpy.init()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    node: ManagedNode | None = None
+    executor = SingleThreadedExecutor()
     try:
         node = make_node()
+        executor.add_node(node)
+        executor.spin()
     except RobotVisionError as error:
         print(f"{Path(sys.argv[0]).name}: {error}", file=sys.stderr)
-        rclpy.try_shutdown()
         return 1
-    executor = SingleThreadedExecutor()
-    executor.add_node(node)
-    try:
-        executor.spin()
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
     finally:
+        # Ctrl-C under launch arrives twice, from the terminal and from launch; the second must not cut the clean-up.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
         executor.shutdown()
-        node.close()
+        if node is not None:
+            node.close()
         rclpy.try_shutdown()
     return 0

@@ -1,0 +1,293 @@
+"""What `perception_node` costs beside its bare networks: rate, latency, start and memory, from one run.
+
+    python bench/pipeline.py [--rounds N] [--seconds S]
+
+Camera, node, listener and an idle subscriber are processes of their own over Fast DDS. The bare networks run in turn
+with the node, so that both see the same machine: each of the two on a ready tensor, one after the other, on one thread.
+
+- rate: results a second while the camera sends the shipped sample faster than the node can follow, over what a loop
+  that does nothing but run the two networks reaches;
+- latency: from the stamp of a raw 640×480 image to the arrival of its detections, beyond the detector's bare network
+  and beyond what the same image takes to a subscriber that does nothing;
+- start: from the start of the process to the arrival of the first detections, with a camera that already sends;
+- memory: resident set of the node after all this.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from itertools import islice
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from robot_vision.ros.spin import export_fastdds_profile
+
+export_fastdds_profile()
+
+import rclpy  # noqa: E402 (the profile must be exported before the middleware loads)
+from builtin_interfaces.msg import Time  # noqa: E402
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor  # noqa: E402
+from rclpy.serialization import deserialize_message  # noqa: E402
+from sensor_msgs.msg import CompressedImage, Image  # noqa: E402
+from vision_msgs.msg import Detection2DArray  # noqa: E402
+
+from robot_vision.data.sources import open_source  # noqa: E402
+from robot_vision.image_codec import decode_compressed  # noqa: E402
+from robot_vision.params import DetectorParams, EncoderParams, SessionParams  # noqa: E402
+from robot_vision.ros.convert import image_from_rgb, stamp_ns  # noqa: E402
+from robot_vision.ros.qos import IMAGE_OUT_QOS, RESULT_QOS  # noqa: E402
+from robot_vision.runtime.card import load_card  # noqa: E402
+from robot_vision.runtime.session import OnnxSession  # noqa: E402
+from robot_vision.shipped import shared_file  # noqa: E402
+
+TOPIC = "/bench/image"
+SIZE_WH = (640, 480)
+FULL_RATE_HZ = 120.0
+CALM_RATE_HZ = 10.0
+IMAGES = 40
+TIMEOUT_S = 60.0
+STOP_TIMEOUT_S = 15.0
+CAMERA_START_S = 2.0
+
+
+def main() -> int:
+    """Measure, or play one of the other processes.
+
+    Returns:
+        Exit status 0.
+    """
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser.add_argument("--rounds", type=int, default=4, help="turns of bare networks and node")
+    parser.add_argument("--seconds", type=float, default=5.0, help="length of each turn")
+    parser.add_argument("--role", choices=("camera", "idle", "bare"), help=argparse.SUPPRESS)
+    parser.add_argument("--rate", type=float, default=CALM_RATE_HZ, help=argparse.SUPPRESS)
+    parser.add_argument("--compressed", action="store_true", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.role == "bare":
+        print(json.dumps(bare_networks(arguments.seconds)))
+        return 0
+    rclpy.init()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        if arguments.role == "camera":
+            camera(arguments.rate, arguments.compressed)
+        elif arguments.role == "idle":
+            idle_subscriber()
+        else:
+            measure_rate(arguments.rounds, arguments.seconds)
+            measure_latency(arguments.rounds, arguments.seconds)
+    except (KeyboardInterrupt, ExternalShutdownException):
+        pass
+    finally:
+        rclpy.try_shutdown()
+    return 0
+
+
+def measure_rate(rounds: int, seconds: float) -> None:
+    """Print start, rate and memory on the shipped sample."""
+    listener = Delays(Detection2DArray, "detections")
+    bare_hz, node_hz = [], []
+    with process("camera", "--compressed") as first_camera:
+        time.sleep(CAMERA_START_S)
+        started_s = time.monotonic()
+        with perception_node("compressed") as node:
+            listener.spin_until(lambda: bool(listener.delays_ms))
+            start_s = time.monotonic() - started_s
+            stop(first_camera)
+            for _ in range(rounds):
+                bare_hz.append(run_bare(seconds)["loop_hz"])
+                with process("camera", "--compressed", "--rate", str(FULL_RATE_HZ)):
+                    node_hz.append(listener.rate_hz(seconds))
+            memory_mb = resident_mb(node.pid)
+    listener.close()
+    print(f"start to first detections {start_s:.2f} s, resident memory {memory_mb:.0f} MB")
+    rates = f"{np.median(node_hz):.1f} Hz, bare networks in turn {np.median(bare_hz):.1f} Hz"
+    ratios = [node / bare for node, bare in zip(node_hz, bare_hz, strict=True)]
+    print(f"sample at full rate: node {rates}, ratio {np.median(ratios):.3f} ({min(ratios):.3f} … {max(ratios):.3f})")
+
+
+def measure_latency(rounds: int, seconds: float) -> None:
+    """Print what a raw 640×480 image needs to its detections, and the parts of it."""
+    network_ms, transport_ms, total_ms = [], [], []
+    listener = Delays(Detection2DArray, "detections")
+    with perception_node("raw"):
+        for _ in range(rounds):
+            network_ms.append(run_bare(seconds)["detector_ms"])
+            with process("idle", stdout=subprocess.PIPE) as idle, process("camera"):
+                listener.spin_until(lambda: bool(listener.delays_ms))
+                listener.spin_for(1.0)
+                listener.delays_ms.clear()
+                listener.spin_for(seconds)
+                total_ms.append(float(np.median(listener.delays_ms)))
+                listener.delays_ms.clear()
+                stop(idle)
+                transport_ms.append(json.loads(idle.communicate()[0])["p50_ms"])
+    listener.close()
+    beyond_ms = [t - n - w for t, n, w in zip(total_ms, network_ms, transport_ms, strict=True)]
+    total, network, transport = (float(np.median(values)) for values in (total_ms, network_ms, transport_ms))
+    print(
+        f"640x480 raw, stamp to detections p50 {total:.2f} ms; bare detector {network:.2f}, transport {transport:.2f}"
+    )
+    print(f"beyond both {np.median(beyond_ms):.2f} ms ({min(beyond_ms):.2f} … {max(beyond_ms):.2f})")
+
+
+class Delays:
+    """Listens to one topic and keeps the time from each message's stamp to its arrival.
+
+    Attributes:
+        delays_ms: One value a message, in milliseconds.
+    """
+
+    def __init__(self, kind: type, topic: str) -> None:
+        self.delays_ms: list[float] = []
+        self._node = rclpy.create_node(f"delays_{os.getpid()}")
+        qos = RESULT_QOS if kind is Detection2DArray else IMAGE_OUT_QOS
+        self._node.create_subscription(kind, topic, self._on_message, qos)
+        self._executor = SingleThreadedExecutor()
+        self._executor.add_node(self._node)
+
+    def _on_message(self, message: Detection2DArray | Image) -> None:
+        self.delays_ms.append((time.time_ns() - stamp_ns(message.header)) * 1e-6)
+
+    def spin_for(self, seconds: float) -> None:
+        """Handle messages for a while."""
+        end_s = time.monotonic() + seconds
+        while (left_s := end_s - time.monotonic()) > 0:
+            self._executor.spin_once(timeout_sec=left_s)
+
+    def spin_until(self, condition: Callable[[], bool]) -> None:
+        """Handle messages until a condition holds."""
+        end_s = time.monotonic() + TIMEOUT_S
+        while not condition():
+            if time.monotonic() > end_s:
+                raise TimeoutError(f"no message within {TIMEOUT_S:g} s; what the processes said is above")
+            self._executor.spin_once(timeout_sec=0.05)
+
+    def rate_hz(self, seconds: float) -> float:
+        """Messages a second over a while that begins once they flow."""
+        before = len(self.delays_ms)
+        self.spin_until(lambda: len(self.delays_ms) > before)
+        self.spin_for(1.0)
+        count, begin_s = len(self.delays_ms), time.monotonic()
+        self.spin_for(seconds)
+        return (len(self.delays_ms) - count) / (time.monotonic() - begin_s)
+
+    def close(self) -> None:
+        """Leave the topic."""
+        self._executor.shutdown()
+        self._node.destroy_node()
+
+
+def bare_networks(seconds: float) -> dict[str, float]:
+    """Both networks on ready tensors, one after the other.
+
+    Args:
+        seconds: Time to measure over.
+
+    Returns:
+        `loop_hz`, turns a second, and `detector_ms`, median time of the detector alone.
+    """
+    models = (DetectorParams().model, EncoderParams().model)
+    detector, encoder = (OnnxSession(load_card(model), SessionParams(provider="cpu")) for model in models)
+    detector_s: list[float] = []
+    begin_s = time.perf_counter()
+    while time.perf_counter() - begin_s < seconds:
+        start_s = time.perf_counter()
+        detector.run()
+        detector_s.append(time.perf_counter() - start_s)
+        encoder.run()
+    return {
+        "loop_hz": len(detector_s) / (time.perf_counter() - begin_s), "detector_ms": float(np.median(detector_s)) * 1e3
+    }  # fmt: skip
+
+
+def camera(rate_hz: float, compressed: bool) -> None:
+    """Send images of the shipped sample, stamped with the time of sending, until interrupted."""
+    node = rclpy.create_node("camera")
+    kind, topic = (CompressedImage, f"{TOPIC}/compressed") if compressed else (Image, TOPIC)
+    publisher = node.create_publisher(kind, topic, IMAGE_OUT_QOS)
+    images = compressed_images() if compressed else [raw_image(image) for image in compressed_images()]
+    begin_s = time.monotonic()
+    for number in itertools.count():
+        time.sleep(max(0.0, begin_s + number / rate_hz - time.monotonic()))
+        message = images[number % len(images)]
+        message.header.stamp = Time(sec=(now_ns := time.time_ns()) // 10**9, nanosec=now_ns % 10**9)
+        publisher.publish(message)
+
+
+def compressed_images() -> list[CompressedImage]:
+    """The first images of the shipped sample."""
+    source = open_source(shared_file("samples/simworld_handheld"))
+    return [deserialize_message(bytes(raw.data), CompressedImage) for raw in islice(source.messages(), IMAGES)]
+
+
+def raw_image(message: CompressedImage) -> Image:
+    """The same image, uncompressed and of camera size."""
+    return image_from_rgb(cv2.resize(decode_compressed(message.format, message.data), SIZE_WH), message.header)
+
+
+def idle_subscriber() -> None:
+    """Take images and do nothing with them; print the median delay when interrupted."""
+    listener = Delays(Image, TOPIC)
+    with suppress(KeyboardInterrupt, ExternalShutdownException):
+        listener.spin_for(TIMEOUT_S)
+    print(json.dumps({"p50_ms": float(np.median(listener.delays_ms[10:]))}))
+
+
+def run_bare(seconds: float) -> dict[str, float]:
+    """`bare_networks` in a process of its own."""
+    command = [sys.executable, __file__, "--role", "bare", "--seconds", str(seconds)]
+    return json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
+
+
+@contextmanager
+def process(role: str, *options: str, stdout: int | None = None) -> Iterator[subprocess.Popen[bytes]]:
+    """One of the other processes of this benchmark, for the length of a `with` statement."""
+    with started([sys.executable, __file__, "--role", role, *options], stdout) as running:
+        yield running
+
+
+@contextmanager
+def perception_node(transport: str) -> Iterator[subprocess.Popen[bytes]]:
+    """The node on the benchmark's camera, for the length of a `with` statement."""
+    words = ["-r", f"image:={TOPIC}", "-p", f"camera.image_transport:={transport}", "-p", "session.provider:=cpu"]
+    with started([sys.executable, "-m", "robot_vision.ros.perception_node", "--ros-args", *words]) as running:
+        yield running
+
+
+@contextmanager
+def started(command: list[str], stdout: int | None = None) -> Iterator[subprocess.Popen[bytes]]:
+    """A process for the length of a `with` statement."""
+    running = subprocess.Popen(command, stdout=stdout)
+    try:
+        yield running
+    finally:
+        stop(running)
+        running.wait(STOP_TIMEOUT_S)
+
+
+def stop(running: subprocess.Popen[bytes]) -> None:
+    """Ask a process to end."""
+    if running.poll() is None:
+        running.terminate()
+
+
+def resident_mb(pid: int) -> float:
+    """Largest resident set of a process so far (VmHWM) in MB."""
+    status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
+    return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM")) * 1024e-6
+
+
+if __name__ == "__main__":
+    sys.exit(main())
