@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,8 @@ import onnxruntime as ort
 from robot_vision.errors import ModelError
 from robot_vision.runtime.card import Head, InputSpec, ModelCard, file_sha256
 from robot_vision.runtime.session import open_network
+
+_LOG = logging.getLogger(__name__)
 
 Shape = tuple[int | None, ...]
 Size = tuple[int, int]
@@ -82,7 +85,9 @@ def card_of_export(path: Path) -> ModelCard:
     """The card of an ONNX file that has none beside it.
 
     Exports of the YOLOv5, v8, v10 and v11 families carry class names and stride in their metadata and all take
-    RGB in [0, 1], letterboxed in the centre on grey 114. Everything else needs a card.
+    RGB in [0, 1], letterboxed in the centre on grey 114. YOLOX's raw grid is told by its output alone, and its exports
+    all take BGR in 0 … 255, letterboxed at the top left; without names in the metadata, 80 classes are taken for
+    COCO's, with a warning. Everything else needs a card.
 
     Args:
         path: The ONNX file.
@@ -98,20 +103,39 @@ def card_of_export(path: Path) -> ModelCard:
     task = facts.metadata.get("task", "detect")
     if task != "detect":
         raise ModelError(f"{path}: its metadata says task {task!r}; only detection exports are supported")
-    family_known = facts.head in ("yolov5", "yolov8", "yolov10") and "stride" in facts.metadata
-    if facts.size_wh is None or not family_known or facts.class_names is None:
+    class_names = facts.class_names or _assumed_names(facts)
+    family_known = facts.head == "yolox" or (facts.head is not None and "stride" in facts.metadata)
+    if facts.size_wh is None or not family_known or class_names is None:
         raise ModelError(_card_to_write(path, facts))
+    if facts.class_names is None:
+        _LOG.warning(
+            "%s: neither card nor names in its metadata; taken for an export of YOLOX (BGR in 0 to 255, letterboxed at "
+            "the top left) with the %d classes of COCO. Write %s if that is wrong",
+            path, len(class_names), path.with_suffix(".yaml"),
+        )  # fmt: skip
     return ModelCard(
         name=path.stem,
         task="detection",
         onnx_path=path,
         sha256=file_sha256(path),
-        input=InputSpec(facts.input_name, facts.size_wh, "RGB", "letterbox", 114, _EXPORT_SCALE),
+        input=_usual_input(facts.head, facts.input_name, facts.size_wh),
         head=facts.head,
-        class_names=facts.class_names,
+        class_names=class_names,
         licence=facts.metadata.get("license", "unknown"),
         source=facts.metadata.get("description", "export without a card"),
     )
+
+
+def _assumed_names(facts: _Facts) -> tuple[str, ...] | None:
+    is_coco = facts.head == "yolox" and class_count(facts.head, facts.output_shapes) == len(COCO_NAMES)
+    return COCO_NAMES if is_coco else None
+
+
+def _usual_input(head: Head | None, name: str, size_wh: Size) -> InputSpec:
+    """What the exports of a family take."""
+    if head == "yolox":
+        return InputSpec(name, size_wh, "BGR", "letterbox_top_left", 114, 1.0)
+    return InputSpec(name, size_wh, "RGB", "letterbox", 114, _EXPORT_SCALE)
 
 
 @dataclass(frozen=True)
@@ -178,10 +202,8 @@ def _card_to_write(path: Path, facts: _Facts) -> str:
         return f"{path}: outputs {shapes} fit none of the supported layouts, {', '.join(get_args(Head))}"
     recognised = f"output {shapes} was recognised as layout {facts.head}" if facts.head else f"output {shapes}"
     size = list(facts.size_wh) if facts.size_wh else "[WIDTH, HEIGHT]"
-    if facts.head == "yolox":
-        usual, colour, resize, scale = "what YOLOX's own exports take", "BGR", "letterbox_top_left", "1.0"
-    else:
-        usual, colour, resize, scale = "a usual choice, to be checked", "RGB", "letterbox", repr(_EXPORT_SCALE)
+    usual = "what YOLOX's own exports take" if facts.head == "yolox" else "a usual choice, to be checked"
+    spec = _usual_input(facts.head, facts.input_name, facts.size_wh or (0, 0))
     count = class_count(facts.head, facts.output_shapes) if facts.head else None
     if facts.class_names:
         names = json.dumps(facts.class_names)
@@ -201,10 +223,10 @@ source: unknown
 input:  # {usual}
   name: {facts.input_name}
   size_wh: {size}
-  colour: {colour}  # RGB | BGR
-  resize: {resize}  # letterbox | letterbox_top_left | stretch
-  pad_value: 114
-  scale: {scale}  # x = (pixel * scale - mean) / std
+  colour: {spec.colour}  # RGB | BGR
+  resize: {spec.resize}  # letterbox | letterbox_top_left | stretch
+  pad_value: {spec.pad_value}
+  scale: {spec.scale!r}  # x = (pixel * scale - mean) / std
   mean: [0, 0, 0]
   std: [1, 1, 1]
 output:

@@ -79,7 +79,7 @@ def test_names_that_are_no_names_are_not_guessed(tmp_path: Path, names: str) -> 
 
 
 @pytest.mark.parametrize(
-    ("shape", "classes"), [((1, CELLS_64, 85), 80), ((1, CELLS_64, 7), 2), ((1, 10, 9), None), ((1, 6, CELLS_64), 2)]
+    ("shape", "classes"), [((1, 84, CELLS_64), 80), ((1, CELLS_64, 7), 2), ((1, 10, 9), None), ((1, 6, CELLS_64), 2)]
 )
 def test_card_in_the_message_works_once_completed(tmp_path: Path, shape: tuple[int, ...], classes: int | None) -> None:
     path = write_network(tmp_path / "own.onnx", [1, 3, 64, 64], {"out": np.zeros(shape, np.float32)})
@@ -102,11 +102,33 @@ def test_card_in_the_message_works_once_completed(tmp_path: Path, shape: tuple[i
 
 
 def test_yolox_card_in_the_message_has_the_published_preprocessing(tmp_path: Path) -> None:
-    path = write_network(tmp_path / "own.onnx", [1, 3, 64, 64], {"out": np.zeros((1, CELLS_64, 85), np.float32)})
+    path = write_network(tmp_path / "own.onnx", [1, 3, 64, 64], {"out": np.zeros((1, CELLS_64, 9), np.float32)})
     with pytest.raises(ModelError, match="recognised as layout yolox") as caught:
         load_card(path)
     spec = yaml.safe_load(str(caught.value).split("\n", 1)[1])["input"]
     assert (spec["colour"], spec["resize"], spec["pad_value"], spec["scale"]) == ("BGR", "letterbox_top_left", 114, 1)
+
+
+def test_yolox_of_80_classes_needs_no_card_but_says_what_it_takes_for_granted(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its raw grid is like no other, and its exports carry no metadata at all."""
+    path = write_network(tmp_path / "own.onnx", [1, 3, 64, 64], {"out": np.zeros((1, CELLS_64, 85), np.float32)})
+    card = load_card(path)
+    assert (card.head, card.class_names) == ("yolox", COCO_NAMES)
+    spec = card.input
+    assert (spec.colour, spec.resize, spec.pad_value, spec.scale) == ("BGR", "letterbox_top_left", 114, 1)
+    assert "80 classes of COCO" in caplog.text
+    assert str(tmp_path / "own.yaml") in caplog.text
+
+
+def test_yolox_with_names_in_its_metadata_is_taken_at_its_word(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    output = np.zeros((1, CELLS_64, 7), np.float32)
+    path = write_network(tmp_path / "own.onnx", [1, 3, 64, 64], {"out": output}, metadata={"names": NAMES["names"]})
+    assert load_card(path).class_names == ("cat", "dog")
+    assert not caplog.text
 
 
 def test_network_of_an_unsupported_layout(tmp_path: Path) -> None:
