@@ -18,6 +18,7 @@ from robot_vision.data.bag_writer import BagWriter
 from robot_vision.data.sources import COMPRESSED_IMAGE, ImageSource
 from robot_vision.errors import RobotVisionError
 from robot_vision.ros.recorder import Recorder
+from robot_vision.ros.spin import init_interruptible
 
 TOPIC = "/camera/image"
 QUIET_S = 1.0
@@ -56,7 +57,7 @@ def run_pipeline(
         RobotVisionError: If a process fails.
     """
     log = result_bag.parent / "replay.json"
-    rclpy.init()
+    init_interruptible()
     node = subprocess.Popen(_node_command(source, parameters))
     player = subprocess.Popen(
         [sys.executable, "-m", "robot_vision.cli.main", "replay", str(source.path), "--from-topic", source.topic,

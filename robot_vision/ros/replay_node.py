@@ -15,6 +15,7 @@ from sensor_msgs.msg import CompressedImage, Image
 from robot_vision.data.bags import RawMessage
 from robot_vision.data.sources import COMPRESSED_IMAGE, ImageSource
 from robot_vision.errors import RobotVisionError
+from robot_vision.ros.spin import init_interruptible
 
 REPLAY_QOS = QoSProfile(depth=5, reliability=ReliabilityPolicy.RELIABLE)
 SETTLE_S = 0.6
@@ -66,7 +67,7 @@ def replay(source: ImageSource, options: ReplayOptions) -> list[tuple[int, int]]
     """
     compressed = source.msgtype == COMPRESSED_IMAGE
     topic = options.topic + ("/compressed" if compressed else "")
-    rclpy.init()
+    init_interruptible()
     try:
         node = rclpy.create_node("replay_node")
         publisher = node.create_publisher(CompressedImage if compressed else Image, topic, REPLAY_QOS)

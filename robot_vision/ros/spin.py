@@ -43,6 +43,18 @@ def export_fastdds_profile() -> Path | None:
     return profile
 
 
+def init_interruptible() -> None:
+    """Initialise ROS for a program that ends by itself: Ctrl-C and SIGTERM raise KeyboardInterrupt, as elsewhere.
+
+    With rclpy's own handlers the middleware would be gone before the program notices, and its next call would fail.
+    """
+    import rclpy  # noqa: PLC0415 (the profile must be exported before the middleware loads)
+    from rclpy.signals import SignalHandlerOptions  # noqa: PLC0415
+
+    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+
 def run(make_node: Callable[[], ManagedNode]) -> int:
     """Initialise ROS, build a node, spin until interrupted, clean up.
 
