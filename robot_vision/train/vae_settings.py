@@ -23,7 +23,7 @@ class FitSettings:
         InvalidValueError: If a value is out of range.
     """
 
-    epochs: int = field(default=120, metadata=about("passes over the images"))
+    epochs: int = field(default=40, metadata=about("passes over the images"))
     batch_size: int = field(default=64, metadata=about("images per step"))
     learning_rate: float = field(default=2e-3, metadata=about("peak learning rate of Adam"))
     latent_size: int = field(default=32, metadata=about("number of latent dimensions"))
