@@ -70,6 +70,17 @@ class Detector:
         """The parameters that the next frame is processed with."""
         return self._settings.params
 
+    def check(self, params: DetectorParams) -> None:
+        """See whether `set_params` would take these parameters.
+
+        Args:
+            params: Parameters.
+
+        Raises:
+            InvalidValueError: If `classes` names an unknown class.
+        """
+        self._checked(params)
+
     def set_params(self, params: DetectorParams) -> None:
         """Change thresholds, limits and class filter from the next frame on.
 

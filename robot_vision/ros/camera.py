@@ -14,6 +14,7 @@ from std_msgs.msg import Header
 
 from robot_vision.errors import FrameError
 from robot_vision.params import CameraParams
+from robot_vision.ros.clocks import STEADY_CLOCK
 from robot_vision.ros.convert import frame_from_compressed, frame_from_image
 from robot_vision.ros.qos import camera_qos
 from robot_vision.ros.statistics import Durations, FrameCounters
@@ -69,6 +70,9 @@ class CameraIntake:
         self._node = node
         self._process = process
         compressed = params.image_transport == "compressed"
+        self._begin_s = time.monotonic()
+        self._silence_told = ""
+        self._stall_timeout_s = params.stall_timeout
         self._type = CompressedImage if compressed else Image
         self._to_frame = frame_from_compressed if compressed else frame_from_image
         # Remapping rules match whole names, so the base name is resolved first, as image_transport does.
@@ -76,38 +80,64 @@ class CameraIntake:
         self._worker: Worker[_Arrival] = Worker("frames", self._handle, self._on_error)
         self._qos = camera_qos([])
         self._subscription = self._subscribe(self._qos)
-        self._timer = node.create_timer(QOS_CHECK_PERIOD_S, self._match_publishers)
+        self._timer = node.create_timer(QOS_CHECK_PERIOD_S, self._watch_publishers, clock=STEADY_CLOCK)
 
     @property
     def dropped(self) -> int:
         """Frames replaced by a newer one before the worker took them."""
         return self._worker.mailbox.dropped
 
-    def silence_s(self) -> float | None:
-        """Seconds since the last message; None before the first."""
-        last_s = self.counters.received.last_s
-        return None if last_s is None else time.monotonic() - last_s
+    @property
+    def waiting_s(self) -> float:
+        """Seconds since the intake began."""
+        return time.monotonic() - self._begin_s
 
-    def publisher_count(self) -> int:
-        """Number of publishers on the topic."""
-        return int(self._node.count_publishers(self.topic))
+    def publishers(self) -> str:
+        """Who publishes on the topic, in words that say why nothing may arrive."""
+        found = self._node.get_publishers_info_by_topic(self.topic)
+        wanted = f"sensor_msgs/msg/{self._type.__name__}"
+        others = sorted({info.topic_type for info in found} - {wanted})
+        if others:
+            return f"a publisher there sends {', '.join(others)}, and this node takes {wanted}"
+        if found:
+            return (
+                f"{len(found)} publishers there, silent or with every frame lost in transport: export the Fast DDS "
+                "profile config/fastdds.xml for the camera's process, too"
+            )
+        raw, compressed = self.topic.removesuffix("/compressed"), f"{self.topic}/compressed"
+        for other, transport in ((raw, "raw"), (compressed, "compressed")):
+            if other != self.topic and self._node.count_publishers(other):
+                return f"no publisher there, but one on {other}: set camera.image_transport to {transport}"
+        return "no publisher there: remap `image`, or start the camera"
 
-    def stop(self) -> None:
-        """Stop intake, then let the worker finish the frame in hand."""
+    def stop(self) -> bool:
+        """Stop intake, then let the worker finish the frame in hand.
+
+        Returns:
+            Whether it did.
+        """
         self._node.destroy_timer(self._timer)
         self._node.destroy_subscription(self._subscription)
-        self._worker.stop()
+        return self._worker.stop()
 
     def _subscribe(self, qos: QoSProfile):  # noqa: ANN202 (rclpy's subscription type is generic over the message)
         return self._node.create_subscription(self._type, self.topic, self._on_message, qos)
 
-    def _match_publishers(self) -> None:
+    def _watch_publishers(self) -> None:
+        if not self.counters.received.count and self.waiting_s > self._stall_timeout_s:
+            self._tell_silence(self.publishers())
         offered = [info.qos_profile.reliability for info in self._node.get_publishers_info_by_topic(self.topic)]
         wanted = camera_qos(offered)
         if offered and wanted.reliability != self._qos.reliability:
             self._node.destroy_subscription(self._subscription)
             self._qos = wanted
             self._subscription = self._subscribe(wanted)
+
+    def _tell_silence(self, reason: str) -> None:
+        """Log why nothing comes; again only when the reason has changed."""
+        if reason != self._silence_told:
+            self._silence_told = reason
+            self._node.get_logger().warning(f"no frame yet on {self.topic}: {reason}")
 
     def _on_message(self, message: Image | CompressedImage) -> None:
         self.counters.received.tick()

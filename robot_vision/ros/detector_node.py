@@ -19,19 +19,25 @@ class DetectorNode(Node):
 
     def __init__(self) -> None:
         super().__init__("detector_node")
-        self._settings = StageParameters(self, ("camera", "session", "detector"), self._on_change)
+        self._settings = StageParameters(self, ("camera", "session", "detector"), self._on_change, self._check)
         self._diagnostics = Diagnostics(self)
         self._detect = DetectStage(self, self._diagnostics, self._settings["session"], self._settings["detector"])
         self._camera = CameraIntake(self, self._settings["camera"], self._process)
         self._diagnostics.watch_camera(self._camera, self._settings["camera"])
 
-    def close(self) -> None:
-        """Stop the worker and destroy the node."""
-        self._camera.stop()
+    def close(self) -> bool:
+        """Stop the worker and destroy the node; False if a network does not return."""
+        if not self._camera.stop():
+            return False
         self.destroy_node()
+        return True
 
     def _process(self, item: CameraFrame) -> None:
         self._detect.process(item.header, item.frame)
+
+    def _check(self, stage: str, params: StageParams) -> None:
+        if stage == "detector":
+            self._detect.check(params)
 
     def _on_change(self, stage: str, params: StageParams) -> None:
         if stage == "detector":

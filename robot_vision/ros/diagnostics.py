@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.node import Node
 
 from robot_vision.params import CameraParams
 from robot_vision.ros.camera import CameraIntake
+from robot_vision.ros.clocks import STEADY_CLOCK
 from robot_vision.ros.statistics import PERCENTILES, Durations
 from robot_vision.runtime.card import ModelCard
 from robot_vision.runtime.session import Session
 
 PERIOD_S = 1.0
+RECENT_S = 5.0
 LIVE_AGE_S = 60.0
 
 
@@ -28,9 +30,9 @@ class Diagnostics:
         """
         self._node = node
         self._publisher = node.create_publisher(DiagnosticArray, "/diagnostics", 10)
-        self._stages: dict[str, tuple[Durations, dict[str, str]]] = {}
+        self._stages: dict[str, tuple[Durations, Callable[[], Mapping[str, str]]]] = {}
         self._camera: tuple[CameraIntake, CameraParams] | None = None
-        self._timer = node.create_timer(PERIOD_S, self.publish)
+        self._timer = node.create_timer(PERIOD_S, self.publish, clock=STEADY_CLOCK)
 
     def watch_camera(self, intake: CameraIntake, params: CameraParams) -> None:
         """Report a camera from now on.
@@ -41,15 +43,15 @@ class Diagnostics:
         """
         self._camera = (intake, params)
 
-    def watch_stage(self, name: str, durations: Durations, facts: Mapping[str, str] | None = None) -> None:
+    def watch_stage(self, name: str, durations: Durations, facts: Callable[[], Mapping[str, str]]) -> None:
         """Report a stage from now on.
 
         Args:
             name: Stage name.
             durations: Its processing times.
-            facts: What does not change, such as model and device.
+            facts: Gives what else there is to say, such as model and device.
         """
-        self._stages[name] = (durations, dict(facts or {}))
+        self._stages[name] = (durations, facts)
 
     def publish(self) -> None:
         """Publish the present state."""
@@ -58,8 +60,9 @@ class Diagnostics:
         if self._camera is not None:
             message.status.append(self._camera_status(*self._camera))
         for name, (durations, facts) in self._stages.items():
-            values = {**facts, **_percentile_values("", durations)}
-            message.status.append(self._status(name, DiagnosticStatus.OK, "running", values))
+            counts = {"frames": str(durations.rate.count), "rate_hz": f"{durations.rate.hz():.2f}"}
+            values = {**facts(), **counts, **_percentile_values("", durations)}
+            message.status.append(self._status(name, *_stage_health(durations), values))
         self._publisher.publish(message)
 
     def _camera_status(self, intake: CameraIntake, params: CameraParams) -> DiagnosticStatus:
@@ -69,7 +72,7 @@ class Diagnostics:
             "frames_received": str(counters.received.count),
             "frames_processed": str(counters.processed.count),
             "frames_dropped": str(intake.dropped),
-            "bad_frames": str(counters.bad_frames),
+            "bad_frames": str(counters.bad.count),
             "last_error": counters.last_error,
             "rate_in_hz": f"{counters.received.hz():.2f}",
             "rate_out_hz": f"{counters.processed.hz():.2f}",
@@ -99,21 +102,33 @@ def session_facts(card: ModelCard, session: Session) -> dict[str, str]:
     return {"model": card.name, "model_sha256": card.sha256, "provider": session.provider, "device": session.device}
 
 
-def _camera_health(intake: CameraIntake, params: CameraParams) -> tuple[bytes, str]:
-    silence_s = intake.silence_s()
+def _stage_health(durations: Durations) -> tuple[bytes, str]:
+    silence_s = durations.rate.silence_s()
     if silence_s is None:
-        return DiagnosticStatus.WARN, f"no frame yet on {intake.topic} ({intake.publisher_count()} publishers)"
+        return DiagnosticStatus.WARN, "nothing processed yet"
+    if silence_s > RECENT_S:
+        return DiagnosticStatus.WARN, f"nothing processed for {silence_s:.1f} s"
+    return DiagnosticStatus.OK, "running"
+
+
+def _camera_health(intake: CameraIntake, params: CameraParams) -> tuple[bytes, str]:
+    counters = intake.counters
+    silence_s = counters.received.silence_s()
+    if silence_s is None:
+        level = DiagnosticStatus.ERROR if intake.waiting_s > params.stall_timeout else DiagnosticStatus.WARN
+        return level, f"no frame yet on {intake.topic}: {intake.publishers()}"
     if silence_s > params.stall_timeout:
-        publishers = intake.publisher_count()
         return (
             DiagnosticStatus.ERROR,
-            f"stalled: no frame on {intake.topic} for {silence_s:.1f} s ({publishers} publishers)",
+            f"stalled: no frame on {intake.topic} for {silence_s:.1f} s: {intake.publishers()}",
         )
-    if intake.counters.bad_frames:
-        return (
-            DiagnosticStatus.WARN,
-            f"{intake.counters.bad_frames} bad frames skipped; last: {intake.counters.last_error}",
-        )
+    idle_s = counters.processed.silence_s()
+    if (intake.waiting_s if idle_s is None else idle_s) > RECENT_S:
+        reason = f"; last error: {counters.last_error}" if counters.last_error else ""
+        return DiagnosticStatus.ERROR, f"frames arrive, but none was processed lately{reason}"
+    bad_s = counters.bad.silence_s()
+    if bad_s is not None and bad_s < RECENT_S:
+        return DiagnosticStatus.WARN, f"bad frames skipped, {counters.bad.count} so far; last: {counters.last_error}"
     return DiagnosticStatus.OK, "frames arrive"
 
 

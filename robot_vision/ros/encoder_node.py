@@ -25,10 +25,12 @@ class EncoderNode(Node):
         self._camera = CameraIntake(self, self._settings["camera"], self._process)
         self._diagnostics.watch_camera(self._camera, self._settings["camera"])
 
-    def close(self) -> None:
-        """Stop the worker and destroy the node."""
-        self._camera.stop()
+    def close(self) -> bool:
+        """Stop the worker and destroy the node; False if a network does not return."""
+        if not self._camera.stop():
+            return False
         self.destroy_node()
+        return True
 
     def _process(self, item: CameraFrame) -> None:
         self._encode.process(item.header, item.frame)

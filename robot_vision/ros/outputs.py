@@ -71,7 +71,8 @@ class TrackOutput:
     def publish(self, header: Header, tracks: Tracks, labels: Sequence[str]) -> None:
         """Publish one frame's tracks, also when there are none.
 
-        A confirmed track that was not seen in this frame is a prediction: it is in `track_states`, not in `tracks`.
+        `tracks` holds the confirmed ones: seen in this frame, or hidden behind another object for less than
+        `tracker.occlusion_time`. Lost ones are in `track_states` only, which also tells how long each was not seen.
 
         Args:
             header: Header of the image.

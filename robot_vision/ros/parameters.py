@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor, SetParametersResult
-from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
+from rclpy.exceptions import InvalidParameterValueException
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
@@ -19,19 +20,32 @@ INT64_LIMIT = 2**63 - 1
 class StageParameters:
     """The settings of some stages as parameters `<stage>.<name>` of one node."""
 
-    def __init__(self, node: Node, stages: Sequence[str], on_change: Callable[[str, StageParams], None]) -> None:
+    def __init__(
+        self,
+        node: Node,
+        stages: Sequence[str],
+        on_change: Callable[[str, StageParams], None],
+        check: Callable[[str, StageParams], None] = lambda _stage, _params: None,
+    ) -> None:
         """Declare, read and check the parameters.
 
         Args:
             node: Node that owns the parameters.
             stages: Keys of `robot_vision.params.STAGES`.
-            on_change: Called with a stage's name and its new settings after an accepted change.
+            on_change: Called with a stage's name and its new settings after an accepted change; must not fail.
+            check: Called with the same before a change is accepted; raises InvalidValueError to refuse what only the
+                running stage can judge, such as a class that its model does not have.
 
         Raises:
-            InvalidValueError: If a value given at start is outside its contract.
+            InvalidValueError: If a value given at start is outside its contract, or a name is no setting's.
         """
         self._on_change = on_change
-        self._values = {stage: STAGES[stage](**_declare(node, stage)) for stage in stages}
+        self._check = check
+        _refuse_unknown(node)
+        self._values: dict[str, StageParams] = {}
+        for stage in stages:
+            with _naming(stage):
+                self._values[stage] = STAGES[stage](**_declare(node, stage))
         node.add_on_set_parameters_callback(self._validate)
         node.add_post_set_parameters_callback(self._apply)
 
@@ -41,7 +55,8 @@ class StageParameters:
 
     def _validate(self, parameters: list[Parameter]) -> SetParametersResult:
         try:
-            self._with_changes(parameters)
+            for stage, params in self._with_changes(parameters).items():
+                self._check(stage, params)
         except InvalidValueError as error:
             return SetParametersResult(successful=False, reason=str(error))
         return SetParametersResult(successful=True)
@@ -57,17 +72,38 @@ class StageParameters:
             stage, _, name = parameter.name.partition(".")
             if stage in self._values and name:
                 changes.setdefault(stage, {})[name] = _from_ros(parameter.value)
-        return {stage: updated(self._values[stage], values) for stage, values in changes.items()}
+        changed = {}
+        for stage, values in changes.items():
+            with _naming(stage):
+                changed[stage] = updated(self._values[stage], values)
+        return changed
+
+
+def _refuse_unknown(node: Node) -> None:
+    """A misspelt setting would be ignored silently. Settings of other stages are allowed: files are shared by nodes."""
+    for given in node._parameter_overrides:
+        stage, _, name = given.partition(".")
+        known = [setting.name for setting in settings(STAGES[stage])] if stage in STAGES else [name]
+        if name not in known:
+            raise InvalidValueError(f"parameter {given}: there is no such setting; {stage} has {', '.join(known)}")
+
+
+@contextmanager
+def _naming(stage: str) -> Iterator[None]:
+    """Say in an error which stage's setting it is about."""
+    try:
+        yield
+    except InvalidValueError as error:
+        raise InvalidValueError(f"parameter {stage}.{error}") from error
 
 
 def _declare(node: Node, stage: str) -> dict[str, Any]:
     values = {}
     for setting in settings(STAGES[stage]):
-        name = f"{stage}.{setting.name}"
         try:
-            declared = node.declare_parameter(name, _to_ros(setting.default), descriptor(setting))
-        except (InvalidParameterTypeException, InvalidParameterValueException) as error:
-            raise InvalidValueError(f"parameter {name} ({describe(setting)}): {error}") from error
+            declared = node.declare_parameter(f"{stage}.{setting.name}", _to_ros(setting.default), descriptor(setting))
+        except InvalidParameterValueException as error:
+            raise InvalidValueError(f"{setting.name} ({describe(setting)}): {error}") from error
         values[setting.name] = _from_ros(declared.value)
     return values
 
@@ -95,7 +131,8 @@ def descriptor(setting: Setting) -> ParameterDescriptor:
     Returns:
         Descriptor with description, range, and read-only for a setting that needs a restart.
     """
-    ros_descriptor = ParameterDescriptor(description=describe(setting), read_only=not setting.live)
+    # Typed by `Setting.check` alone, which takes 1 for 1.0 and [] for an empty list; rclpy would take neither.
+    ros_descriptor = ParameterDescriptor(description=describe(setting), read_only=not setting.live, dynamic_typing=True)
     if setting.kind is float and setting.low is not None and setting.high is not None:
         ros_descriptor.floating_point_range = [FloatingPointRange(from_value=setting.low, to_value=setting.high)]
     if setting.kind is int and (setting.low is not None or setting.high is not None):
@@ -111,4 +148,6 @@ def _to_ros(value: Any) -> Any:
 
 
 def _from_ros(value: Any) -> Any:
+    if value is None:
+        return ()  # how an empty list arrives
     return tuple(text for text in value if text) if isinstance(value, (list, tuple)) else value

@@ -25,7 +25,9 @@ class PerceptionNode(Node):
 
     def __init__(self) -> None:
         super().__init__("perception_node")
-        self._settings = StageParameters(self, ("camera", "session", "detector", "tracker", "encoder"), self._on_change)
+        self._settings = StageParameters(
+            self, ("camera", "session", "detector", "tracker", "encoder"), self._on_change, self._check
+        )
         self._diagnostics = Diagnostics(self)
         session = self._settings["session"]
         self._detect = DetectStage(self, self._diagnostics, session, self._settings["detector"])
@@ -36,11 +38,13 @@ class PerceptionNode(Node):
         self._camera = CameraIntake(self, self._settings["camera"], self._process)
         self._diagnostics.watch_camera(self._camera, self._settings["camera"])
 
-    def close(self) -> None:
-        """Stop the threads and destroy the node."""
-        self._camera.stop()
+    def close(self) -> bool:
+        """Stop the threads and destroy the node; False if a network does not return."""
+        if not self._camera.stop():
+            return False
         self._encoder_thread.shutdown()
         self.destroy_node()
+        return True
 
     def _process(self, item: CameraFrame) -> None:
         encoding = self._encoder_thread.submit(self._encode.process, item.header, item.frame)
@@ -50,6 +54,10 @@ class PerceptionNode(Node):
         finally:
             encoding.result()
         self._annotated.publish(item.header, item.frame, tracks, self._detect.labels)
+
+    def _check(self, stage: str, params: StageParams) -> None:
+        if stage == "detector":
+            self._detect.check(params)
 
     def _on_change(self, stage: str, params: StageParams) -> None:
         if stage == "detector":

@@ -21,8 +21,8 @@ TRANSPORT_VARIABLE = "FASTDDS_BUILTIN_TRANSPORTS"
 class ManagedNode(Protocol):
     """A node that can be closed."""
 
-    def close(self) -> None:
-        """Stop threads and destroy the node."""
+    def close(self) -> bool:
+        """Stop threads and destroy the node; False, with the node left as it is, if a thread does not end."""
 
 
 def export_fastdds_profile() -> Path | None:
@@ -31,15 +31,17 @@ def export_fastdds_profile() -> Path | None:
     Must run before rclpy is initialised.
 
     Returns:
-        The profile now in force; None where the user's choice stays or the file is not installed.
+        The profile now in force: the shipped one, or the user's under the name that this distribution reads; None where
+        the user's choice is in force already or the file is not installed.
     """
-    if any(os.environ.get(name) for name in (*PROFILE_VARIABLES, TRANSPORT_VARIABLE)):
+    # Newer distributions (from Kilted) warn about the old name, older ones know no other.
+    is_old = int(importlib.metadata.version("rclpy").split(".")[0]) < FIRST_RCLPY_WITH_NEW_NAME
+    name, other = reversed(PROFILE_VARIABLES) if is_old else PROFILE_VARIABLES
+    if os.environ.get(TRANSPORT_VARIABLE) or os.environ.get(name):
         return None
-    profile = shared_file("config/fastdds.xml")
+    profile = Path(os.environ[other]) if os.environ.get(other) else shared_file("config/fastdds.xml")
     if profile is not None:
-        # Newer distributions (from Kilted) warn about the old name, older ones know no other.
-        rclpy_major = int(importlib.metadata.version("rclpy").split(".")[0])
-        os.environ[PROFILE_VARIABLES[rclpy_major < FIRST_RCLPY_WITH_NEW_NAME]] = str(profile)
+        os.environ[name] = str(profile)
     return profile
 
 
@@ -71,7 +73,11 @@ def run(make_node: Callable[[], ManagedNode]) -> int:
 
     # Camera images are too small to gain from OpenCV's thread pool, which would take cores from the networks.
     cv2.setNumThreads(1)
-    rclpy.init()
+    try:
+        rclpy.init()
+    except RuntimeError as error:  # rclpy's errors about arguments, such as a parameter file that is not there
+        print(f"{Path(sys.argv[0]).name}: {error}", file=sys.stderr)
+        return 1
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     node: ManagedNode | None = None
     executor = SingleThreadedExecutor()
@@ -89,7 +95,11 @@ def run(make_node: Callable[[], ManagedNode]) -> int:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_IGN)
         executor.shutdown()
-        if node is not None:
-            node.close()
+        ended = node is None or node.close()
         rclpy.try_shutdown()
+        if not ended:
+            print(
+                f"{Path(sys.argv[0]).name}: a network does not return; ending without it", file=sys.stderr, flush=True
+            )
+            os._exit(1)
     return 0

@@ -39,7 +39,8 @@ class DetectStage:
         self._output = DetectionOutput(node, self._detector.class_names, params.class_id_format)
         self._output.publish_label_info(params.confidence_threshold)
         self._durations = Durations()
-        diagnostics.watch_stage("detector", self._durations, session_facts(self._detector.card, self._detector.session))
+        facts = session_facts(self._detector.card, self._detector.session)
+        diagnostics.watch_stage("detector", self._durations, lambda: facts)
 
     @property
     def labels(self) -> Sequence[str]:
@@ -60,6 +61,17 @@ class DetectStage:
             detections = self._detector.detect(frame)
         self._output.publish(header, detections)
         return detections
+
+    def check(self, params: DetectorParams) -> None:
+        """See whether the running model can take these settings.
+
+        Args:
+            params: Settings.
+
+        Raises:
+            InvalidValueError: If it has no class of a given name.
+        """
+        self._detector.check(params)
 
     def set_params(self, params: DetectorParams) -> None:
         """Take over changed live settings.
@@ -82,19 +94,21 @@ class TrackStage:
             diagnostics: Where the stage reports itself.
             params: Tracker settings.
         """
+        self._node = node
         self._tracker = Tracker(params)
         self._output = TrackOutput(node)
+        self._unstamped = 0
         self._durations = Durations()
         self._reset_wanted = False
         self._service = node.create_service(Trigger, "reset_tracks", self._on_reset)
-        diagnostics.watch_stage("tracker", self._durations)
+        diagnostics.watch_stage("tracker", self._durations, self._facts)
 
     def process(self, header: Header, stamp_ns: int, detections: Detections, labels: Sequence[str]) -> Tracks:
         """Track and publish.
 
         Args:
             header: Header of the image.
-            stamp_ns: Capture time in nanoseconds.
+            stamp_ns: Capture time in nanoseconds; 0, from a camera that does not stamp its images, stands for now.
             detections: What was found in the image, also when empty.
             labels: Label of each class id.
 
@@ -105,8 +119,16 @@ class TrackStage:
         if self._reset_wanted:
             self._reset_wanted = False
             self._tracker.reset()
+        if stamp_ns == 0:
+            self._unstamped += 1
+            stamp_ns = self._node.get_clock().now().nanoseconds
+            text = "images without a stamp: tracks take the time of arrival; let the camera set header.stamp"
+            self._node.get_logger().warning(text, once=True)
+        resets = self._tracker.resets
         with self._durations.measure():
             tracks = self._tracker.update(detections, stamp_ns)
+        if self._tracker.resets > resets:
+            self._node.get_logger().warning("stamps went back in time: all tracks ended", throttle_duration_sec=1.0)
         self._output.publish(header, tracks, labels)
         return tracks
 
@@ -117,6 +139,13 @@ class TrackStage:
             params: New settings.
         """
         self._tracker.params = params
+
+    def _facts(self) -> dict[str, str]:
+        return {
+            "resets_by_time": str(self._tracker.resets),
+            "malformed_boxes": str(self._tracker.dropped_boxes),
+            "unstamped_messages": str(self._unstamped),
+        }
 
     def _on_reset(self, _request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         self._reset_wanted = True
@@ -144,7 +173,8 @@ class EncodeStage:
         self._encoder = Encoder(load_card(params.model), session, params)
         self._output = LatentOutput(node)
         self._durations = Durations()
-        diagnostics.watch_stage("encoder", self._durations, session_facts(self._encoder.card, self._encoder.session))
+        facts = session_facts(self._encoder.card, self._encoder.session)
+        diagnostics.watch_stage("encoder", self._durations, lambda: facts)
 
     def process(self, header: Header, frame: Frame) -> None:
         """Encode and publish.

@@ -18,9 +18,13 @@ class Durations:
     """The last `WINDOW` durations of one stage.
 
     Appending is atomic under the interpreter lock, so a worker may add while a timer summarises.
+
+    Attributes:
+        rate: How often a duration was added.
     """
 
     def __init__(self) -> None:
+        self.rate = Rate()
         self._values_s: deque[float] = deque(maxlen=WINDOW)
 
     def add(self, seconds: float) -> None:
@@ -30,6 +34,7 @@ class Durations:
             seconds: Duration in seconds; may be negative for an age measured against an unsynchronised clock.
         """
         self._values_s.append(seconds)
+        self.rate.tick()
 
     @contextmanager
     def measure(self) -> Iterator[None]:
@@ -56,10 +61,9 @@ class Rate:
         self.count += 1
         self._times_s.append(time.monotonic())
 
-    @property
-    def last_s(self) -> float | None:
-        """Monotonic time of the last event in seconds; None before the first."""
-        return self._times_s[-1] if self._times_s else None
+    def silence_s(self) -> float | None:
+        """Seconds since the last event; None before the first."""
+        return time.monotonic() - self._times_s[-1] if self._times_s else None
 
     def hz(self, over_s: float = 5.0) -> float:
         """Mean rate over the recent past.
@@ -81,14 +85,14 @@ class FrameCounters:
     Attributes:
         received: Messages that arrived.
         processed: Frames whose results were published.
-        bad_frames: Messages that could not become a frame or failed in a stage.
+        bad: Messages that could not become a frame or failed in a stage.
         last_error: Text of the newest such failure.
     """
 
     def __init__(self) -> None:
         self.received = Rate()
         self.processed = Rate()
-        self.bad_frames = 0
+        self.bad = Rate()
         self.last_error = ""
         self._lock = threading.Lock()
 
@@ -99,5 +103,5 @@ class FrameCounters:
             error: What went wrong.
         """
         with self._lock:
-            self.bad_frames += 1
+            self.bad.tick()
             self.last_error = str(error)

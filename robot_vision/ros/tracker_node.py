@@ -27,9 +27,10 @@ class TrackerNode(Node):
         self._class_ids: dict[str, int] = {}
         self._subscription = self.create_subscription(Detection2DArray, "detections", self._on_detections, RESULT_QOS)
 
-    def close(self) -> None:
+    def close(self) -> bool:
         """Destroy the node."""
         self.destroy_node()
+        return True
 
     def _on_detections(self, message: Detection2DArray) -> None:
         detections = detections_from_message(message, self._class_ids)

@@ -72,15 +72,18 @@ class Worker(Generic[ItemT]):
         self._thread = threading.Thread(target=self._loop, name=name, daemon=True)
         self._thread.start()
 
-    def stop(self, timeout_s: float = 5.0) -> None:
+    def stop(self, timeout_s: float = 5.0) -> bool:
         """Finish the item in hand and end the thread.
 
         Args:
             timeout_s: Longest wait for the item in hand, in seconds.
+
+        Returns:
+            Whether the thread has ended.
         """
         self.mailbox.close()
-        if self._thread is not threading.current_thread():
-            self._thread.join(timeout_s)
+        self._thread.join(timeout_s)
+        return not self._thread.is_alive()
 
     def _loop(self) -> None:
         while (item := self.mailbox.take()) is not None:

@@ -10,8 +10,8 @@ from robot_vision.types import Float64Array, Int64Array
 
 _MOMENTS = slice(0, 20)
 _OBSERVED = slice(20, 24)
-_FIRST, _SEEN, _SCORE, _CONFIRMED = 24, 25, 26, 27
-_WEIGHTS = slice(28, 28 + classes.SLOTS)
+_FIRST, _SEEN, _SCORE, _CONFIRMED, _IN_VIEW = 24, 25, 26, 27, 28
+_WEIGHTS = slice(29, 29 + classes.SLOTS)
 _ID = 0
 _CANDIDATES = slice(1, 1 + classes.SLOTS)
 
@@ -66,6 +66,12 @@ class TrackTable:
         return confirmed
 
     @property
+    def in_view(self) -> npt.NDArray[np.bool_]:
+        """(N,) whether a detection was matched since `begin_frame`, also where stamps stand still; a copy."""
+        in_view: npt.NDArray[np.bool_] = self._floats[_IN_VIEW] > 0
+        return in_view
+
+    @property
     def ids(self) -> Int64Array:
         """(N,) ids."""
         ids: Int64Array = self._integers[_ID]
@@ -76,6 +82,10 @@ class TrackTable:
         """(N,) class with the most votes."""
         class_ids: Int64Array = self._integers[_CANDIDATES.start]
         return class_ids
+
+    def begin_frame(self) -> None:
+        """Take every track for out of view until `see` or `add` says otherwise."""
+        self._floats[_IN_VIEW] = 0.0
 
     def set_moments(self, moments: Float64Array) -> None:
         """Replace the moments of all tracks.
@@ -113,6 +123,7 @@ class TrackTable:
         floats[_MOMENTS] = moments.reshape(20, -1)
         floats[_OBSERVED] = boxes_cxcywh
         floats[_SEEN] = now
+        floats[_IN_VIEW] = 1.0
         floats[_SCORE] = scores
         classes.add_votes(integers[_CANDIDATES], floats[_WEIGHTS], class_ids, scores)
         self._floats[:, index] = floats
@@ -146,6 +157,7 @@ class TrackTable:
         floats[_MOMENTS] = moments.reshape(20, -1)
         floats[_OBSERVED] = boxes_cxcywh
         floats[_FIRST] = floats[_SEEN] = now
+        floats[_IN_VIEW] = 1.0
         floats[_SCORE] = scores
         integers[_ID] = np.arange(first_id, first_id + count)
         integers[_CANDIDATES], floats[_WEIGHTS] = classes.start_votes(class_ids, scores)

@@ -45,7 +45,8 @@ class Tracker:
     every frame, also on one without detections: that is how tracks age.
 
     - Ids start at 1, belong to the instance and are never given twice, not even after `reset`.
-    - A stamp before the last one (a bag that loops) resets the tracker; an equal stamp is a frame after no time.
+    - A stamp before the last one (a bag that loops) resets the tracker; an equal stamp is a frame after no time, in
+      which a track can be lost but not end.
     - A track unseen for longer than `lost_time` ends, so after a longer gap every object gets a new id.
     - A detection of score `confirm_threshold` or more confirms a track at once, others by lasting for `confirm_time`;
       an unconfirmed track that is not seen again in the next frame was a false alarm and ends.
@@ -54,11 +55,13 @@ class Tracker:
     Attributes:
         params: Settings; may be replaced between updates.
         dropped_boxes: Malformed detections ignored so far (see `detections.observe`).
+        resets: Times that a stamp before the last one ended all tracks.
     """
 
     def __init__(self, params: TrackerParams) -> None:
         self.params = params
         self.dropped_boxes = 0
+        self.resets = 0
         self._filter = BoxFilter(NoiseModel())
         self._next_id = 1
         self.reset()
@@ -87,6 +90,7 @@ class Tracker:
         observations, malformed = observe(detections, self.params.low_threshold)
         self.dropped_boxes += malformed
         self._end(now - self._table.last_seen > self.params.lost_time)
+        self._table.begin_frame()
         if len(self._table):
             self._table.set_moments(self._filter.predict(self._table.moments, seconds))
         pairs = self._overlaps(observations, seconds)
@@ -113,6 +117,7 @@ class Tracker:
     def _advance(self, stamp_ns: int) -> float:
         """Set the clock; seconds since the last update."""
         if self._last_ns is not None and stamp_ns < self._last_ns:
+            self.resets += 1
             self.reset()
         if self._last_ns is None:
             self._start_ns = self._last_ns = stamp_ns
@@ -146,7 +151,7 @@ class Tracker:
             boxes, scores, class_ids = observations.rows(continuing)
             updated = self._filter.update(moments.take(tracks, axis=2), boxes, scores)
             table.see(tracks, updated, boxes, scores, class_ids, now)
-        self._end(~confirmed & (table.last_seen < now))
+        self._end(~confirmed & ~table.in_view)
         if len(newcomers):
             boxes, scores, class_ids = observations.rows(newcomers)
             table.add(self._next_id, self._filter.start(boxes, scores), boxes, scores, class_ids, now)
@@ -160,14 +165,13 @@ class Tracker:
     def _judge(self, now: float) -> Int64Array:
         """Confirm what has proven itself; states (N,) of all tracks."""
         table = self._table
-        last_seen = table.last_seen
-        seen = last_seen >= now
+        seen = table.in_view
         age = now - table.first_seen
         proven = (age >= self.params.confirm_time) | (table.scores >= self.params.confirm_threshold)
         table.confirm(seen & proven)
         confirmed = table.confirmed
         states = _STATES[confirmed.view(np.int8), seen.view(np.int8)]
-        waiting = (confirmed & ~seen & (now - last_seen <= self.params.occlusion_time)).nonzero()[0]
+        waiting = (confirmed & ~seen & (now - table.last_seen <= self.params.occlusion_time)).nonzero()[0]
         if len(waiting):
             states[waiting[self._hidden(waiting, seen.nonzero()[0])]] = TrackState.CONFIRMED
         return states
@@ -193,7 +197,7 @@ class Tracker:
         assert self._last_ns is not None
         now = (self._last_ns - self._start_ns) * 1e-9
         unseen = now - table.last_seen
-        weight = _DETECTION_WEIGHT * (unseen <= 0.0)
+        weight = _DETECTION_WEIGHT * table.in_view
         boxes = moments[:, 0] + weight * (table.observed - table.moments[:, 0])
         np.maximum(boxes[2:], SMALLEST_SIZE, out=boxes[2:])
         count = len(table)

@@ -130,7 +130,14 @@ def test_bad_frames_are_counted_and_skipped(bench) -> None:
     ("parameter", "said"),
     [
         ("detector.model:=/nowhere/net.onnx", "/nowhere/net.onnx"),
-        ("detector.confidence_threshold:=7.0", "confidence_threshold"),
+        ("detector.confidence_threshold:=7.0", "out of range Min: 0.001, Max: 1.0, value: 7.0"),
+        (
+            "detector.confidence:=0.9",
+            "detector.confidence: there is no such setting; detector has model, confidence_th",
+        ),
+        ("detector.classes:=[boxx]", "has no class boxx; it has box, ball"),
+        ("detector.max_detections:=many", "detector.max_detections: expected int, got str 'many'"),
+        ("nonsense", "nonsense"),
     ],
 )
 def test_a_node_that_cannot_start_says_why_and_ends(bench, parameter: str, said: str) -> None:
@@ -157,14 +164,25 @@ def test_late_joiners_get_the_class_names_and_settings_are_checked_live(bench) -
 
     client = bench.node.create_client(SetParameters, "/perception_node/set_parameters")
     bench.until(client.service_is_ready, "the parameter service")
-    replies = []
-    for value in (5.0, 0.4):
-        parameter = Parameter("detector.confidence_threshold", value=value).to_parameter_msg()
+
+    def change(name: str, value: object) -> tuple[bool, str]:
+        parameter = Parameter(f"detector.{name}", value=value).to_parameter_msg()
         future = client.call_async(SetParameters.Request(parameters=[parameter]))
         bench.until(future.done, "the reply")
-        replies.append(future.result().results[0])
-    assert [reply.successful for reply in replies] == [False, True]
-    assert replies[0].reason
+        return future.result().results[0].successful, future.result().results[0].reason
+
+    for name, value in (("confidence_threshold", 0.4), ("iou_threshold", 1), ("classes", ["ball"]), ("classes", [""])):
+        assert change(name, value) == (True, "")
+    accepted, reason = change("confidence_threshold", 5.0)
+    assert not accepted
+    assert "out of range Min: 0.001, Max: 1.0" in reason
+    accepted, reason = change("classes", ["ball", "boxx"])
+    assert not accepted
+    assert "no class boxx; it has box, ball" in reason
+    assert change("iou_threshold", "wide") == (
+        False,
+        "parameter detector.iou_threshold: expected float, got str 'wide'",
+    )
 
     reset = bench.node.create_client(Trigger, "/reset_tracks")
     future = reset.call_async(Trigger.Request())

@@ -132,7 +132,9 @@ def test_an_equal_stamp_is_a_frame_after_no_time() -> None:
     np.testing.assert_array_equal(again.ids, first.ids)
     np.testing.assert_allclose(again.boxes_xyxy, first.boxes_xyxy, atol=1e-4)
     assert np.isfinite(again.velocities_xy).all()
-    assert tracker.update(Detections.empty(), 7).ids.tolist() == [1]
+    unseen = tracker.update(Detections.empty(), 7)
+    assert unseen.ids.tolist() == [1]
+    assert unseen.states.tolist() == [TrackState.LOST]
 
 
 def test_time_that_goes_back_resets_without_repeating_an_id() -> None:

@@ -1,0 +1,85 @@
+"""When nothing comes in: the node says why, and goes on reporting and obeying whatever the clock does."""
+
+from __future__ import annotations
+
+import signal
+
+import pytest
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from rclpy.qos import QoSProfile
+from sensor_msgs.msg import CompressedImage, Image
+from vision_msgs.msg import Detection2D, Detection2DArray, ObjectHypothesisWithPose
+
+
+def watch(bench) -> dict[str, DiagnosticStatus]:
+    """The newest status of each part, by the last word of its name."""
+    found: dict[str, DiagnosticStatus] = {}
+
+    def keep(message: DiagnosticArray) -> None:
+        found.update({status.name.split(": ")[1]: status for status in message.status})
+
+    bench.node.create_subscription(DiagnosticArray, "/diagnostics", keep, 10)
+    return found
+
+
+@pytest.mark.parametrize("name", ["perception_node", "tracker_node"])
+def test_simulated_time_that_stands_still_stops_neither_diagnostics_nor_shutdown(bench, name: str) -> None:
+    """A paused simulator or a finished `ros2 bag play --clock`."""
+    status = watch(bench)
+    process = bench.start(name, "use_sim_time:=true")
+    bench.until(lambda: "tracker" in status, "diagnostics")
+    assert status["tracker"].level == DiagnosticStatus.WARN
+    assert "nothing processed yet" in status["tracker"].message
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(10) == 0
+    bench.processes.clear()
+
+
+@pytest.mark.parametrize(
+    ("kind", "topic", "said"),
+    [
+        (
+            CompressedImage,
+            "/camera/image",
+            "sends sensor_msgs/msg/CompressedImage, and this node takes sensor_msgs/msg/I",
+        ),
+        (CompressedImage, "/camera/image/compressed", "set camera.image_transport to compressed"),
+        (Image, "/camera/elsewhere", "no publisher there: remap `image`"),
+        (Image, "/camera/image", "1 publishers there, silent or with every frame lost in transport"),
+    ],
+)
+def test_the_reason_why_no_frame_comes_is_told(bench, kind: type, topic: str, said: str) -> None:
+    """In the log, once a reason, and in diagnostics as an error."""
+    status = watch(bench)
+    bench.node.create_publisher(kind, topic, QoSProfile(depth=1))
+    bench.start("detector_node", "camera.stall_timeout:=0.5")
+    bench.until(lambda: "camera" in status and status["camera"].level == DiagnosticStatus.ERROR, "an error")
+    assert said in status["camera"].message
+    bench.until(lambda: said in bench.output("detector_node"), "the warning in the log")
+
+
+def test_a_camera_that_does_not_stamp_its_images_still_gives_tracks_that_end(bench) -> None:
+    """Tracks then live by the time of arrival, and diagnostics count the messages without a stamp."""
+    status = watch(bench)
+    sizes: list[int] = []
+    bench.node.create_subscription(
+        Detection2DArray, "tracks", lambda message: sizes.append(len(message.detections)), 50
+    )
+    publisher = bench.node.create_publisher(Detection2DArray, "detections", QoSProfile(depth=10))
+    bench.start("tracker_node")
+    bench.until(lambda: publisher.get_subscription_count() == 1, "the node to subscribe")
+    bench.until(lambda: bench.node.count_publishers("/tracks") == 1, "tracks")
+    bench.rest(0.5)
+    for number in range(20):
+        detection = Detection2D(results=[ObjectHypothesisWithPose()])
+        detection.results[0].hypothesis.class_id, detection.results[0].hypothesis.score = "ball", 0.9
+        detection.bbox.center.position.x = detection.bbox.center.position.y = 100.0 + 100 * number
+        detection.bbox.size_x = detection.bbox.size_y = 20.0
+        publisher.publish(Detection2DArray(detections=[detection]))
+        bench.until(lambda number=number: len(sizes) == number + 1, "tracks of each message")
+    assert max(sizes) == 1
+    values = {}
+    bench.until(lambda: "tracker" in status and status["tracker"].level == DiagnosticStatus.OK, "diagnostics")
+    bench.rest(1.2)
+    values = {pair.key: pair.value for pair in status["tracker"].values}
+    assert (values["unstamped_messages"], values["frames"]) == ("20", "20")
