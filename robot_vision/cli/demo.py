@@ -101,8 +101,7 @@ class Table:
         if newest is not None:
             tracks = received["tracks"].messages.get(newest)
             latent = next(reversed(received["latent"].messages.values()), None)
-            cameras = [v for name, v in recorder.diagnostics.items() if name.endswith("camera")]
-            camera: dict[str, str] = cameras[0] if cameras else {}
+            camera: dict[str, str] = recorder.camera()
             norm, novelty = _latent_figures(latent)
             line = (
                 f"frames {received['detections'].count}/{self._total}"

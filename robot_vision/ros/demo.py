@@ -22,6 +22,7 @@ from robot_vision.ros.spin import init_interruptible
 
 TOPIC = "/camera/image"
 QUIET_S = 1.0
+LONGEST_REST_S = 30.0
 STOP_TIMEOUT_S = 10.0
 TABLE_PERIOD_S = 0.5
 
@@ -107,7 +108,8 @@ def _listen(
         if player.returncode:
             raise RobotVisionError(f"the replay ended with status {player.returncode}; its message is above")
         ended_s = ended_s or now_s
-        if now_s - max(ended_s, recorder.last_arrival_s()) > QUIET_S:
+        quiet = now_s - max(ended_s, recorder.last_arrival_s()) > QUIET_S
+        if (quiet and recorder.has_everything()) or now_s - ended_s > LONGEST_REST_S:
             return
 
 

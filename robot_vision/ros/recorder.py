@@ -47,6 +47,7 @@ class Recorder(Node):
     Attributes:
         received: What arrived, by topic.
         diagnostics: Values of the newest diagnostics by status name.
+        diagnosed_s: Monotonic time in seconds of their arrival; 0 before the first.
     """
 
     def __init__(self, writer: BagWriter) -> None:
@@ -58,6 +59,7 @@ class Recorder(Node):
         super().__init__("result_recorder")
         self.received = {topic: Received() for topic in TOPICS}
         self.diagnostics: dict[str, dict[str, str]] = {}
+        self.diagnosed_s = 0.0
         self._writer = writer
         for topic, (kind, type_name) in TOPICS.items():
             latched = topic == "label_info"
@@ -71,6 +73,20 @@ class Recorder(Node):
         """Monotonic time in seconds of the newest result; 0 before the first."""
         newest = [max(topic.arrivals_ns.values(), default=0) for topic in self.received.values()]
         return max(newest) / 1e9
+
+    def camera(self) -> dict[str, str]:
+        """What the node's newest diagnostics say about its camera; empty before the first."""
+        return next((values for name, values in self.diagnostics.items() if name.endswith("camera")), {})
+
+    def has_everything(self) -> bool:
+        """Whether the node has no frame left, and every result of those it processed has arrived."""
+        camera = self.camera()
+        if not camera or self.diagnosed_s < self.last_arrival_s():
+            return False
+        names = ("frames_received", "frames_processed", "frames_dropped", "bad_frames")
+        received, processed, dropped, bad = (int(camera[name]) for name in names)
+        arrived = min(self.received[topic].count for topic in ("detections", "tracks", "latent"))
+        return received == processed + dropped + bad and arrived >= processed
 
     def _handler(self, topic: str, kind: Any) -> Callable[[bytes], None]:
         def on_message(data: bytes) -> None:
@@ -86,6 +102,7 @@ class Recorder(Node):
 
     def _on_diagnostics(self, data: bytes) -> None:
         self._writer.write("/diagnostics", time.time_ns(), data)
+        self.diagnosed_s = time.monotonic()
         message = deserialize_message(data, DiagnosticArray)
         for status in message.status:
             self.diagnostics[status.name] = {pair.key: pair.value for pair in status.values}

@@ -8,6 +8,7 @@ import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import FrameType
 from typing import Protocol
 
 from robot_vision.errors import RobotVisionError
@@ -16,6 +17,8 @@ from robot_vision.shipped import shared_file
 PROFILE_VARIABLES = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE")
 FIRST_RCLPY_WITH_NEW_NAME = 9
 TRANSPORT_VARIABLE = "FASTDDS_BUILTIN_TRANSPORTS"
+END_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+LONGEST_WAIT_S = 0.25
 
 
 class ManagedNode(Protocol):
@@ -46,15 +49,26 @@ def export_fastdds_profile() -> Path | None:
 
 
 def init_interruptible() -> None:
-    """Initialise ROS for a program that ends by itself: Ctrl-C and SIGTERM raise KeyboardInterrupt, as elsewhere.
+    """Initialise ROS so that the first Ctrl-C or SIGTERM raises KeyboardInterrupt, once.
 
-    With rclpy's own handlers the middleware would be gone before the program notices, and its next call would fail.
+    With rclpy's own handlers the middleware would be gone before the program notices, and its next call would fail; and
+    Ctrl-C under launch arrives twice, from the terminal and from launch, where the second must not cut the clean-up.
+
+    Raises:
+        RuntimeError: If the command line holds ROS arguments that rclpy refuses.
     """
     import rclpy  # noqa: PLC0415 (the profile must be exported before the middleware loads)
     from rclpy.signals import SignalHandlerOptions  # noqa: PLC0415
 
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in END_SIGNALS:
+        signal.signal(number, _interrupt_once)
+
+
+def _interrupt_once(_number: int, _frame: FrameType | None) -> None:
+    for number in END_SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+    raise KeyboardInterrupt
 
 
 def run(make_node: Callable[[], ManagedNode]) -> int:
@@ -69,32 +83,27 @@ def run(make_node: Callable[[], ManagedNode]) -> int:
     export_fastdds_profile()
     import cv2  # noqa: PLC0415
     import rclpy  # noqa: PLC0415 (the profile must be exported before the middleware loads)
-    from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor  # noqa: PLC0415
+    from rclpy.executors import SingleThreadedExecutor  # noqa: PLC0415
 
     # Camera images are too small to gain from OpenCV's thread pool, which would take cores from the networks.
     cv2.setNumThreads(1)
-    try:
-        rclpy.init()
-    except RuntimeError as error:  # rclpy's errors about arguments, such as a parameter file that is not there
-        print(f"{Path(sys.argv[0]).name}: {error}", file=sys.stderr)
-        return 1
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     node: ManagedNode | None = None
-    executor = SingleThreadedExecutor()
     try:
+        init_interruptible()
         node = make_node()
+        executor = SingleThreadedExecutor()
         executor.add_node(node)
-        executor.spin()
-    except RobotVisionError as error:
+        while True:
+            # Python handles a signal only between two waits, so that none may be endless.
+            executor.spin_once(timeout_sec=LONGEST_WAIT_S)
+    except KeyboardInterrupt:
+        return 0
+    except (RobotVisionError, RuntimeError) as error:  # RuntimeError: what rclpy says about wrong ROS arguments
+        if node is not None:
+            raise
         print(f"{Path(sys.argv[0]).name}: {error}", file=sys.stderr)
         return 1
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass
     finally:
-        # Ctrl-C under launch arrives twice, from the terminal and from launch; the second must not cut the clean-up.
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, signal.SIG_IGN)
-        executor.shutdown()
         ended = node is None or node.close()
         rclpy.try_shutdown()
         if not ended:
@@ -102,4 +111,3 @@ def run(make_node: Callable[[], ManagedNode]) -> int:
                 f"{Path(sys.argv[0]).name}: a network does not return; ending without it", file=sys.stderr, flush=True
             )
             os._exit(1)
-    return 0
