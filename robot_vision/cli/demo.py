@@ -16,6 +16,8 @@ from robot_vision.shipped import shared_file
 
 HELP = "play a bag or video into the pipeline and report what it found"
 SAMPLE = "samples/simworld_handheld"
+MARK = ".robot_vision_demo"
+"""File by which a folder of results is known, so that nothing else is ever emptied."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -66,7 +68,8 @@ def run(args: argparse.Namespace) -> int:
     report = evaluate_run(args.out / "results", source, demo.published_ns, arrivals)
     text, _ = write_report(report, args.out)
     render_run(source, read_results(args.out / "results").arrays["tracks"], args.out)
-    print(f"\n{text.read_text()}\nResults: {', '.join(sorted(p.name for p in args.out.iterdir()))} in {args.out}/")
+    written = sorted(path.name for path in args.out.iterdir() if path.name != MARK)
+    print(f"\n{text.read_text()}\nResults: {', '.join(written)} in {args.out}/")
     if report.problems:
         raise RobotVisionError("; ".join(report.problems))
     if report.detected_objects == 0:
@@ -129,7 +132,8 @@ def _sample() -> Path:
 
 
 def _empty(folder: Path) -> None:
-    if folder.exists() and any(folder.iterdir()) and not (folder / "report.json").exists():
-        raise RobotVisionError(f"{folder} holds something else than results of a demo; give another --out")
+    if folder.exists() and any(folder.iterdir()) and not (folder / MARK).exists():
+        raise RobotVisionError(f"{folder} was not written by a demo and is not empty; give another --out")
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
+    (folder / MARK).touch()

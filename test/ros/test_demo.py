@@ -34,6 +34,15 @@ def test_it_leaves_everything_that_the_readme_promises(tmp_path: Path) -> None:
     assert report["outputs"]["detections"]["restamped"] == 0
 
 
+def test_a_folder_with_other_things_is_left_alone(tmp_path: Path) -> None:
+    """Only what a demo wrote is emptied."""
+    (tmp_path / "report.json").write_text("mine")
+    done = subprocess.run([*DEMO, "--out", tmp_path], check=False, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    assert "was not written by a demo" in done.stderr
+    assert (tmp_path / "report.json").read_text() == "mine"
+
+
 def test_a_model_that_is_not_there_is_named_without_a_traceback(tmp_path: Path) -> None:
     """The other processes are ended quietly."""
     command = [*DEMO, "--model", "/nowhere/net.onnx", "--out", tmp_path / "out"]
