@@ -19,25 +19,24 @@ import argparse
 import itertools
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from robot_vision.ros.spin import export_fastdds_profile
+from robot_vision.ros.spin import EndRequest, export_fastdds_profile, init_interruptible
 
 export_fastdds_profile()
 
 import rclpy  # noqa: E402 (the profile must be exported before the middleware loads)
 from builtin_interfaces.msg import Time  # noqa: E402
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor  # noqa: E402
+from rclpy.executors import SingleThreadedExecutor  # noqa: E402
 from rclpy.serialization import deserialize_message  # noqa: E402
 from sensor_msgs.msg import CompressedImage, Image  # noqa: E402
 from vision_msgs.msg import Detection2DArray  # noqa: E402
@@ -77,8 +76,7 @@ def main() -> int:
     if arguments.role == "bare":
         print(json.dumps(bare_networks(arguments.seconds)))
         return 0
-    rclpy.init()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    init_interruptible()
     try:
         if arguments.role == "camera":
             camera(arguments.rate, arguments.compressed)
@@ -87,7 +85,7 @@ def main() -> int:
         else:
             measure_rate(arguments.rounds, arguments.seconds)
             measure_latency(arguments.rounds, arguments.seconds)
-    except (KeyboardInterrupt, ExternalShutdownException):
+    except KeyboardInterrupt:
         pass
     finally:
         rclpy.try_shutdown()
@@ -137,7 +135,7 @@ def measure_latency(rounds: int, seconds: float) -> None:
     beyond_ms = [t - n - w for t, n, w in zip(total_ms, network_ms, transport_ms, strict=True)]
     total, network, transport = (float(np.median(values)) for values in (total_ms, network_ms, transport_ms))
     print(
-        f"640x480 raw, stamp to detections p50 {total:.2f} ms; bare detector {network:.2f}, transport {transport:.2f}"
+        f"raw 640x480, stamp to detections p50 {total:.2f} ms: bare detector {network:.2f}, transport {transport:.2f}"
     )
     print(f"beyond both {np.median(beyond_ms):.2f} ms ({min(beyond_ms):.2f} … {max(beyond_ms):.2f})")
 
@@ -219,8 +217,10 @@ def camera(rate_hz: float, compressed: bool) -> None:
     publisher = node.create_publisher(kind, topic, IMAGE_OUT_QOS)
     images = compressed_images() if compressed else [raw_image(image) for image in compressed_images()]
     begin_s = time.monotonic()
+    end = EndRequest()
     for number in itertools.count():
-        time.sleep(max(0.0, begin_s + number / rate_hz - time.monotonic()))
+        end.check()
+        end.sleep(begin_s + number / rate_hz - time.monotonic())
         message = images[number % len(images)]
         message.header.stamp = Time(sec=(now_ns := time.time_ns()) // 10**9, nanosec=now_ns % 10**9)
         publisher.publish(message)
@@ -240,8 +240,9 @@ def raw_image(message: CompressedImage) -> Image:
 def idle_subscriber() -> None:
     """Take images and do nothing with them; print the median delay when interrupted."""
     listener = Delays(Image, TOPIC)
-    with suppress(KeyboardInterrupt, ExternalShutdownException):
-        listener.spin_for(TIMEOUT_S)
+    end = EndRequest()
+    while not end.wanted:
+        listener.spin_for(0.1)
     print(json.dumps({"p50_ms": float(np.median(listener.delays_ms[10:]))}))
 
 

@@ -101,7 +101,7 @@ class CameraIntake:
             return f"a publisher there sends {', '.join(others)}, and this node takes {wanted}"
         if found:
             return (
-                f"{len(found)} publishers there, silent or with every frame lost in transport: export the Fast DDS "
+                f"publishers there: {len(found)}, silent or with every frame lost in transport; export the Fast DDS "
                 "profile config/fastdds.xml for the camera's process, too"
             )
         raw, compressed = self.topic.removesuffix("/compressed"), f"{self.topic}/compressed"

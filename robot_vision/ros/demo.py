@@ -18,7 +18,7 @@ from robot_vision.data.bag_writer import BagWriter
 from robot_vision.data.sources import COMPRESSED_IMAGE, ImageSource
 from robot_vision.errors import RobotVisionError
 from robot_vision.ros.recorder import Recorder
-from robot_vision.ros.spin import init_interruptible
+from robot_vision.ros.spin import EndRequest, init_interruptible
 
 TOPIC = "/camera/image"
 QUIET_S = 1.0
@@ -59,6 +59,7 @@ def run_pipeline(
     """
     log = result_bag.parent / "replay.json"
     init_interruptible()
+    end = EndRequest()
     node = subprocess.Popen(_node_command(source, parameters))
     player = subprocess.Popen(
         [sys.executable, "-m", "robot_vision.cli.main", "replay", str(source.path), "--from-topic", source.topic,
@@ -69,7 +70,7 @@ def run_pipeline(
         with BagWriter(result_bag) as writer:
             recorder = Recorder(writer)
             executor.add_node(recorder)
-            _listen(executor, recorder, node, player, show)
+            _listen(executor, recorder, node, player, show, end)
     finally:
         for process in (player, node):
             _stop(process)
@@ -93,9 +94,11 @@ def _listen(
     node: subprocess.Popen[bytes],
     player: subprocess.Popen[bytes],
     show: Callable[[Recorder], None],
+    end: EndRequest,
 ) -> None:
     shown_s = ended_s = 0.0
     while True:
+        end.check()
         executor.spin_once(timeout_sec=0.1)
         now_s = time.monotonic()
         if now_s - shown_s > TABLE_PERIOD_S:

@@ -15,7 +15,7 @@ from sensor_msgs.msg import CompressedImage, Image
 from robot_vision.data.bags import RawMessage
 from robot_vision.data.sources import COMPRESSED_IMAGE, ImageSource
 from robot_vision.errors import RobotVisionError
-from robot_vision.ros.spin import init_interruptible
+from robot_vision.ros.spin import EndRequest, init_interruptible
 
 REPLAY_QOS = QoSProfile(depth=5, reliability=ReliabilityPolicy.RELIABLE)
 SETTLE_S = 0.6
@@ -68,12 +68,13 @@ def replay(source: ImageSource, options: ReplayOptions) -> list[tuple[int, int]]
     compressed = source.msgtype == COMPRESSED_IMAGE
     topic = options.topic + ("/compressed" if compressed else "")
     init_interruptible()
+    end = EndRequest()
     try:
         node = rclpy.create_node("replay_node")
         publisher = node.create_publisher(CompressedImage if compressed else Image, topic, REPLAY_QOS)
-        _wait_for_subscriber(publisher, topic, options.wait_s)
+        _wait_for_subscriber(publisher, topic, options.wait_s, end)
         published = []
-        for message in _paced(source.messages(), options.rate):
+        for message in _paced(source.messages(), options.rate, end):
             now_ns = time.monotonic_ns()
             publisher.publish(bytes(message.data))
             published.append((header_stamp_ns(message.data), now_ns))
@@ -83,7 +84,7 @@ def replay(source: ImageSource, options: ReplayOptions) -> list[tuple[int, int]]
         rclpy.try_shutdown()
 
 
-def _wait_for_subscriber(publisher, topic: str, wait_s: float) -> None:  # noqa: ANN001 (generic in the message type)
+def _wait_for_subscriber(publisher, topic: str, wait_s: float, end: EndRequest) -> None:  # noqa: ANN001 (generic)
     if wait_s <= 0:
         return
     deadline_s = time.monotonic() + wait_s
@@ -92,17 +93,18 @@ def _wait_for_subscriber(publisher, topic: str, wait_s: float) -> None:  # noqa:
             raise RobotVisionError(
                 f"nobody subscribed to {topic} within {wait_s:g} s; is the node running, in this domain?"
             )
-        time.sleep(0.02)
+        end.sleep(0.02)
     # A subscriber may still change its reliability to match this publisher's.
-    time.sleep(SETTLE_S)
+    end.sleep(SETTLE_S)
 
 
-def _paced(messages: Iterator[RawMessage], rate: float) -> Iterator[RawMessage]:
+def _paced(messages: Iterator[RawMessage], rate: float, end: EndRequest) -> Iterator[RawMessage]:
     start_s, first_ns = None, 0
     for message in messages:
         if start_s is None:
             start_s, first_ns = time.monotonic(), message.stamp_ns
         elif rate > 0:
             due_s = start_s + (message.stamp_ns - first_ns) / 1e9 / rate
-            time.sleep(max(0.0, due_s - time.monotonic()))
+            end.sleep(due_s - time.monotonic())
+        end.check()
         yield message

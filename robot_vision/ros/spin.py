@@ -6,6 +6,7 @@ import importlib.metadata
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
@@ -49,10 +50,9 @@ def export_fastdds_profile() -> Path | None:
 
 
 def init_interruptible() -> None:
-    """Initialise ROS so that the first Ctrl-C or SIGTERM raises KeyboardInterrupt, once.
+    """Initialise ROS without its own signal handlers: Ctrl-C and SIGTERM raise KeyboardInterrupt, as elsewhere.
 
-    With rclpy's own handlers the middleware would be gone before the program notices, and its next call would fail; and
-    Ctrl-C under launch arrives twice, from the terminal and from launch, where the second must not cut the clean-up.
+    With rclpy's handlers the middleware would be gone before the program notices, and its next call would fail.
 
     Raises:
         RuntimeError: If the command line holds ROS arguments that rclpy refuses.
@@ -61,14 +61,48 @@ def init_interruptible() -> None:
     from rclpy.signals import SignalHandlerOptions  # noqa: PLC0415
 
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
-    for number in END_SIGNALS:
-        signal.signal(number, _interrupt_once)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
-def _interrupt_once(_number: int, _frame: FrameType | None) -> None:
-    for number in END_SIGNALS:
-        signal.signal(number, signal.SIG_IGN)
-    raise KeyboardInterrupt
+class EndRequest:
+    """Remembers Ctrl-C and SIGTERM, which from now on interrupt nothing by themselves, however often they come.
+
+    An exception out of a signal handler can strike inside rclpy, which then reports something else.
+
+    Attributes:
+        wanted: Whether the program has been asked to end.
+    """
+
+    def __init__(self) -> None:
+        self.wanted = False
+        for number in END_SIGNALS:
+            signal.signal(number, self._on_signal)
+
+    def check(self) -> None:
+        """Go on, or not.
+
+        Raises:
+            KeyboardInterrupt: If the program has been asked to end.
+        """
+        if self.wanted:
+            raise KeyboardInterrupt
+
+    def sleep(self, seconds: float) -> None:
+        """Sleep, but not through a request.
+
+        Args:
+            seconds: How long; nothing is done if not positive.
+
+        Raises:
+            KeyboardInterrupt: If the program has been asked to end.
+        """
+        end_s = time.monotonic() + seconds
+        while (left_s := end_s - time.monotonic()) > 0:
+            self.check()
+            time.sleep(min(left_s, LONGEST_WAIT_S))
+
+    def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
+        self.wanted = True
 
 
 def run(make_node: Callable[[], ManagedNode]) -> int:
@@ -93,11 +127,12 @@ def run(make_node: Callable[[], ManagedNode]) -> int:
         node = make_node()
         executor = SingleThreadedExecutor()
         executor.add_node(node)
-        while True:
+        end = EndRequest()
+        while not end.wanted:
             # Python handles a signal only between two waits, so that none may be endless.
             executor.spin_once(timeout_sec=LONGEST_WAIT_S)
     except KeyboardInterrupt:
-        return 0
+        pass
     except (RobotVisionError, RuntimeError) as error:  # RuntimeError: what rclpy says about wrong ROS arguments
         if node is not None:
             raise
@@ -111,3 +146,4 @@ def run(make_node: Callable[[], ManagedNode]) -> int:
                 f"{Path(sys.argv[0]).name}: a network does not return; ending without it", file=sys.stderr, flush=True
             )
             os._exit(1)
+    return 0

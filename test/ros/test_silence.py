@@ -45,7 +45,7 @@ def test_simulated_time_that_stands_still_stops_neither_diagnostics_nor_shutdown
         ),
         (CompressedImage, "/camera/image/compressed", "set camera.image_transport to compressed"),
         (Image, "/camera/elsewhere", "no publisher there: remap `image`"),
-        (Image, "/camera/image", "1 publishers there, silent or with every frame lost in transport"),
+        (Image, "/camera/image", "publishers there: 1, silent or with every frame lost in transport"),
     ],
 )
 def test_the_reason_why_no_frame_comes_is_told(bench, kind: type, topic: str, said: str) -> None:
