@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -28,10 +28,25 @@ class _Settings:
     wanted: npt.NDArray[np.bool_] | None
 
 
+class Inference(NamedTuple):
+    """A frame between the two halves of detection.
+
+    Attributes:
+        outputs: What the network returned.
+        transform: Where the image lies in the network's input.
+        source_wh: Width and height of the frame in pixels.
+    """
+
+    outputs: tuple[npt.NDArray[Any], ...]
+    transform: ResizeTransform
+    source_wh: tuple[int, int]
+
+
 class Detector:
     """Finds objects in frames with a YOLO network.
 
-    Use it from one thread; `set_params` alone may be called from another.
+    `detect` is `infer` followed by `finish`; these may run in two threads, one each, on successive frames. `set_params`
+    may be called from any thread.
 
     Args:
         card: A detection network.
@@ -104,11 +119,39 @@ class Detector:
         Raises:
             ModelError: If the network fails, or its scores or class ids are not what the card says.
         """
+        return self.finish(self.infer(frame))
+
+    def infer(self, frame: Frame) -> Inference:
+        """The first half of `detect`: run the network.
+
+        Args:
+            frame: The image.
+
+        Returns:
+            What `finish` needs.
+
+        Raises:
+            ModelError: If the network fails.
+        """
         transform = self.preprocess(frame)
-        return self.postprocess(self.session.run(), transform, frame.size_wh)
+        return Inference(self.session.run(), transform, frame.size_wh)
+
+    def finish(self, inference: Inference) -> Detections:
+        """The second half of `detect`: raw outputs to detections.
+
+        Args:
+            inference: From `infer`.
+
+        Returns:
+            Boxes by falling score, in pixels of the frame, clipped to it.
+
+        Raises:
+            ModelError: If scores or class ids are not what the card says.
+        """
+        return self.postprocess(inference.outputs, inference.transform, inference.source_wh)
 
     def preprocess(self, frame: Frame) -> ResizeTransform:
-        """The first step of `detect`: write the frame into the network's input.
+        """The first step of `infer`: write the frame into the network's input.
 
         Args:
             frame: The image.
@@ -121,7 +164,7 @@ class Detector:
     def postprocess(
         self, outputs: tuple[npt.NDArray[Any], ...], transform: ResizeTransform, source_wh: tuple[int, int]
     ) -> Detections:
-        """The last step of `detect`: raw outputs to detections.
+        """What `finish` does, with its parts given: raw outputs to detections.
 
         Finished boxes (layout `yolov10`) are suppressed only across classes, and only on request.
 

@@ -1,4 +1,4 @@
-"""One camera topic: subscription, conversion, newest-frame mailbox and the worker that processes frames."""
+"""One camera topic: subscription, newest-frame mailbox, and the two workers that process frames."""
 
 from __future__ import annotations
 
@@ -37,6 +37,10 @@ class CameraFrame:
     header: Header
 
 
+Publish = Callable[[], None]
+"""The second half of processing a frame."""
+
+
 class _Arrival(NamedTuple):
     """A message as it came, and `time.perf_counter()` of its callback in seconds."""
 
@@ -44,10 +48,20 @@ class _Arrival(NamedTuple):
     received_s: float
 
 
-class CameraIntake:
-    """Feeds the newest frame of one camera to a worker thread.
+class _Inferred(NamedTuple):
+    """A frame whose networks have run."""
 
-    Only a frame that the worker takes is decoded: a camera faster than the networks costs no time for what it loses.
+    publish: Publish
+    stamp_ns: int
+    received_s: float
+
+
+class CameraIntake:
+    """Feeds the newest frame of one camera to the stages, in two threads.
+
+    The first decodes and runs the networks, which do not hold the interpreter's lock; the second turns their outputs
+    into results and publishes them, frame by frame in the same order, while the first is at the next frame already.
+    Only a frame that the first takes is decoded: a camera faster than the networks costs no time for what it loses.
 
     Attributes:
         topic: Full name of the topic.
@@ -57,18 +71,18 @@ class CameraIntake:
         ages: Age of the frame at the end of processing, by the node's clock.
     """
 
-    def __init__(self, node: Node, params: CameraParams, process: Callable[[CameraFrame], None]) -> None:
-        """Subscribe and start the worker.
+    def __init__(self, node: Node, params: CameraParams, infer: Callable[[CameraFrame], Publish]) -> None:
+        """Subscribe and start the workers.
 
         Args:
             node: Node that owns the subscription.
             params: Camera settings.
-            process: Called in the worker thread with each frame.
+            infer: Called in the first thread with each frame; what it returns is called in the second.
         """
         self.counters = FrameCounters()
         self.decode_durations, self.latencies, self.ages = Durations(), Durations(), Durations()
         self._node = node
-        self._process = process
+        self._infer = infer
         compressed = params.image_transport == "compressed"
         self._begin_s = time.monotonic()
         self._silence_told = ""
@@ -77,7 +91,8 @@ class CameraIntake:
         self._to_frame = frame_from_compressed if compressed else frame_from_image
         # Remapping rules match whole names, so the base name is resolved first, as image_transport does.
         self.topic = node.resolve_topic_name("image") + ("/compressed" if compressed else "")
-        self._worker: Worker[_Arrival] = Worker("frames", self._handle, self._on_error)
+        self._results: Worker[_Inferred] = Worker("results", self._finish, self._on_error, lossless=True)
+        self._worker: Worker[_Arrival] = Worker("frames", self._begin, self._on_error)
         self._qos = camera_qos([])
         self._subscription = self._subscribe(self._qos)
         self._timer = node.create_timer(QOS_CHECK_PERIOD_S, self._watch_publishers, clock=STEADY_CLOCK)
@@ -111,14 +126,14 @@ class CameraIntake:
         return "no publisher there: remap `image`, or start the camera"
 
     def stop(self) -> bool:
-        """Stop intake, then let the worker finish the frame in hand.
+        """Stop intake, then let the workers finish the frames in hand.
 
         Returns:
-            Whether it did.
+            Whether they did.
         """
         self._node.destroy_timer(self._timer)
         self._node.destroy_subscription(self._subscription)
-        return self._worker.stop()
+        return self._worker.stop() and self._results.stop()
 
     def _subscribe(self, qos: QoSProfile):  # noqa: ANN202 (rclpy's subscription type is generic over the message)
         return self._node.create_subscription(self._type, self.topic, self._on_message, qos)
@@ -143,13 +158,17 @@ class CameraIntake:
         self.counters.received.tick()
         self._worker.mailbox.put(_Arrival(message, time.perf_counter()))
 
-    def _handle(self, arrival: _Arrival) -> None:
+    def _begin(self, arrival: _Arrival) -> None:
         with self.decode_durations.measure():
             frame = self._to_frame(arrival.message)
-        self._process(CameraFrame(frame, arrival.message.header))
+        publish = self._infer(CameraFrame(frame, arrival.message.header))
+        self._results.mailbox.put(_Inferred(publish, frame.stamp_ns, arrival.received_s))
+
+    def _finish(self, inferred: _Inferred) -> None:
+        inferred.publish()
         self.counters.processed.tick()
-        self.latencies.add(time.perf_counter() - arrival.received_s)
-        self.ages.add((self._node.get_clock().now().nanoseconds - frame.stamp_ns) / 1e9)
+        self.latencies.add(time.perf_counter() - inferred.received_s)
+        self.ages.add((self._node.get_clock().now().nanoseconds - inferred.stamp_ns) / 1e9)
 
     def _on_error(self, error: Exception) -> None:
         self.counters.record_bad(error)

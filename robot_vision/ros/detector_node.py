@@ -7,7 +7,7 @@ import sys
 from rclpy.node import Node
 
 from robot_vision.params import StageParams
-from robot_vision.ros.camera import CameraFrame, CameraIntake
+from robot_vision.ros.camera import CameraFrame, CameraIntake, Publish
 from robot_vision.ros.diagnostics import Diagnostics
 from robot_vision.ros.parameters import StageParameters
 from robot_vision.ros.spin import run
@@ -22,7 +22,7 @@ class DetectorNode(Node):
         self._settings = StageParameters(self, ("camera", "session", "detector"), self._on_change, self._check)
         self._diagnostics = Diagnostics(self)
         self._detect = DetectStage(self, self._diagnostics, self._settings["session"], self._settings["detector"])
-        self._camera = CameraIntake(self, self._settings["camera"], self._process)
+        self._camera = CameraIntake(self, self._settings["camera"], self._infer)
         self._diagnostics.watch_camera(self._camera, self._settings["camera"])
 
     def close(self) -> bool:
@@ -32,8 +32,9 @@ class DetectorNode(Node):
         self.destroy_node()
         return True
 
-    def _process(self, item: CameraFrame) -> None:
-        self._detect.process(item.header, item.frame)
+    def _infer(self, item: CameraFrame) -> Publish:
+        inferred = self._detect.infer(item.frame)
+        return lambda: self._detect.publish(item.header, inferred)
 
     def _check(self, stage: str, params: StageParams) -> None:
         if stage == "detector":

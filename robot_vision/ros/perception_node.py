@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import sys
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 
 from rclpy.node import Node
 
 from robot_vision.params import StageParams
-from robot_vision.ros.camera import CameraFrame, CameraIntake
+from robot_vision.ros.camera import CameraFrame, CameraIntake, Publish
 from robot_vision.ros.diagnostics import Diagnostics
 from robot_vision.ros.outputs import AnnotatedOutput
 from robot_vision.ros.parameters import StageParameters
 from robot_vision.ros.spin import run
-from robot_vision.ros.stages import DetectStage, EncodeStage, TrackStage
+from robot_vision.ros.stages import DetectStage, EncodeStage, TimedInference, TrackStage
+from robot_vision.types import Latent
 
 
 class PerceptionNode(Node):
     """Publishes detections, tracks and latents of every frame it processes.
 
-    The encoder runs in a thread of its own beside the detector; both finish before the next frame is taken, so every
-    processed frame has all results.
+    The encoder runs in a thread of its own beside the detector; a frame is published when both are done with it, so
+    every processed frame has all results.
     """
 
     def __init__(self) -> None:
@@ -35,7 +36,7 @@ class PerceptionNode(Node):
         self._encode = EncodeStage(self, self._diagnostics, session, self._settings["encoder"])
         self._annotated = AnnotatedOutput(self)
         self._encoder_thread = ThreadPoolExecutor(1, "encoder")
-        self._camera = CameraIntake(self, self._settings["camera"], self._process)
+        self._camera = CameraIntake(self, self._settings["camera"], self._infer)
         self._diagnostics.watch_camera(self._camera, self._settings["camera"])
 
     def close(self) -> bool:
@@ -46,13 +47,19 @@ class PerceptionNode(Node):
         self.destroy_node()
         return True
 
-    def _process(self, item: CameraFrame) -> None:
-        encoding = self._encoder_thread.submit(self._encode.process, item.header, item.frame)
+    def _infer(self, item: CameraFrame) -> Publish:
+        encoding = self._encoder_thread.submit(self._encode.infer, item.frame)
         try:
-            detections = self._detect.process(item.header, item.frame)
-            tracks = self._track.process(item.header, item.frame.stamp_ns, detections, self._detect.labels)
-        finally:
-            encoding.result()
+            inferred = self._detect.infer(item.frame)
+        except Exception:
+            encoding.exception()  # the encoder takes one frame at a time
+            raise
+        return lambda: self._publish(item, inferred, encoding)
+
+    def _publish(self, item: CameraFrame, inferred: TimedInference, encoding: Future[Latent]) -> None:
+        detections = self._detect.publish(item.header, inferred)
+        tracks = self._track.process(item.header, item.frame.stamp_ns, detections, self._detect.labels)
+        self._encode.publish(item.header, encoding.result())
         self._annotated.publish(item.header, item.frame, tracks, self._detect.labels)
 
     def _check(self, stage: str, params: StageParams) -> None:

@@ -20,6 +20,7 @@ FIRST_RCLPY_WITH_NEW_NAME = 9
 TRANSPORT_VARIABLE = "FASTDDS_BUILTIN_TRANSPORTS"
 END_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 LONGEST_WAIT_S = 0.25
+SWITCH_INTERVAL_S = 0.0001
 
 
 class ManagedNode(Protocol):
@@ -71,10 +72,17 @@ class EndRequest:
 
     Attributes:
         wanted: Whether the program has been asked to end.
+        raising: Whether the first signal raises KeyboardInterrupt all the same, for what takes long and is not rclpy.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, raising: bool = False) -> None:
+        """Take over both signals.
+
+        Args:
+            raising: See the attribute.
+        """
         self.wanted = False
+        self.raising = raising
         for number in END_SIGNALS:
             signal.signal(number, self._on_signal)
 
@@ -102,7 +110,9 @@ class EndRequest:
             time.sleep(min(left_s, LONGEST_WAIT_S))
 
     def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
-        self.wanted = True
+        is_first, self.wanted = not self.wanted, True
+        if is_first and self.raising:
+            raise KeyboardInterrupt
 
 
 def run(make_node: Callable[[], ManagedNode]) -> int:
@@ -121,13 +131,16 @@ def run(make_node: Callable[[], ManagedNode]) -> int:
 
     # Camera images are too small to gain from OpenCV's thread pool, which would take cores from the networks.
     cv2.setNumThreads(1)
+    # A thread whose network has returned must not wait five milliseconds, Python's default, for another's bookkeeping.
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
     node: ManagedNode | None = None
     try:
         init_interruptible()
+        end = EndRequest(raising=True)
         node = make_node()
+        end.raising = False
         executor = SingleThreadedExecutor()
         executor.add_node(node)
-        end = EndRequest()
         while not end.wanted:
             # Python handles a signal only between two waits, so that none may be endless.
             executor.spin_once(timeout_sec=LONGEST_WAIT_S)
@@ -139,6 +152,9 @@ def run(make_node: Callable[[], ManagedNode]) -> int:
         print(f"{Path(sys.argv[0]).name}: {error}", file=sys.stderr)
         return 1
     finally:
+        # At its exit Python gives back the handlers of others, and one more Ctrl-C would count as a crash.
+        for number in END_SIGNALS:
+            signal.signal(number, signal.SIG_IGN)
         ended = node is None or node.close()
         rclpy.try_shutdown()
         if not ended:

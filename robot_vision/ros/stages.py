@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from rclpy.node import Node
 from std_msgs.msg import Header
 from std_srvs.srv import Trigger
 
-from robot_vision.detection.yolo import Detector
+from robot_vision.detection.yolo import Detector, Inference
 from robot_vision.latent.encoder import Encoder
 from robot_vision.params import DetectorParams, EncoderParams, SessionParams, TrackerParams
 from robot_vision.ros.diagnostics import Diagnostics, session_facts
@@ -16,7 +18,14 @@ from robot_vision.ros.outputs import DetectionOutput, LatentOutput, TrackOutput
 from robot_vision.ros.statistics import Durations
 from robot_vision.runtime.card import load_card
 from robot_vision.tracking.tracker import Tracker
-from robot_vision.types import Detections, Frame, Tracks
+from robot_vision.types import Detections, Frame, Latent, Tracks
+
+
+class TimedInference(NamedTuple):
+    """The detector's network has run on a frame, in so many seconds."""
+
+    inference: Inference
+    seconds: float
 
 
 class DetectStage:
@@ -47,18 +56,32 @@ class DetectStage:
         """What `class_id` holds for each class number."""
         return self._output.labels
 
-    def process(self, header: Header, frame: Frame) -> Detections:
-        """Detect and publish.
+    def infer(self, frame: Frame) -> TimedInference:
+        """Run the network.
+
+        Args:
+            frame: The image.
+
+        Returns:
+            What `publish` needs.
+        """
+        start_s = time.perf_counter()
+        inference = self._detector.infer(frame)
+        return TimedInference(inference, time.perf_counter() - start_s)
+
+    def publish(self, header: Header, inferred: TimedInference) -> Detections:
+        """Publish what was found; may run in another thread than `infer`.
 
         Args:
             header: Header of the image.
-            frame: The image.
+            inferred: From `infer`.
 
         Returns:
             What was found.
         """
-        with self._durations.measure():
-            detections = self._detector.detect(frame)
+        start_s = time.perf_counter()
+        detections = self._detector.finish(inferred.inference)
+        self._durations.add(inferred.seconds + time.perf_counter() - start_s)
         self._output.publish(header, detections)
         return detections
 
@@ -176,13 +199,23 @@ class EncodeStage:
         facts = session_facts(self._encoder.card, self._encoder.session)
         diagnostics.watch_stage("encoder", self._durations, lambda: facts)
 
-    def process(self, header: Header, frame: Frame) -> None:
-        """Encode and publish.
+    def infer(self, frame: Frame) -> Latent:
+        """Encode.
+
+        Args:
+            frame: The image.
+
+        Returns:
+            Its latent state.
+        """
+        with self._durations.measure():
+            return self._encoder.encode(frame)
+
+    def publish(self, header: Header, latent: Latent) -> None:
+        """Publish a latent state; may run in another thread than `infer`.
 
         Args:
             header: Header of the image.
-            frame: The image.
+            latent: From `infer`.
         """
-        with self._durations.measure():
-            latent = self._encoder.encode(frame)
         self._output.publish(header, latent)

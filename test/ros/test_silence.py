@@ -53,8 +53,8 @@ def test_the_reason_why_no_frame_comes_is_told(bench, kind: type, topic: str, sa
     status = watch(bench)
     bench.node.create_publisher(kind, topic, QoSProfile(depth=1))
     bench.start("detector_node", "camera.stall_timeout:=0.5")
-    bench.until(lambda: "camera" in status and status["camera"].level == DiagnosticStatus.ERROR, "an error")
-    assert said in status["camera"].message
+    bench.until(lambda: "camera" in status and said in status["camera"].message, "the reason in diagnostics")
+    bench.until(lambda: status["camera"].level == DiagnosticStatus.ERROR, "an error")
     bench.until(lambda: said in bench.output("detector_node"), "the warning in the log")
 
 
