@@ -76,12 +76,12 @@ def main() -> int:
     if arguments.role == "bare":
         print(json.dumps(bare_networks(arguments.seconds)))
         return 0
-    init_interruptible()
+    end = init_interruptible(raising=arguments.role is None)
     try:
         if arguments.role == "camera":
-            camera(arguments.rate, arguments.compressed)
+            camera(arguments.rate, arguments.compressed, end)
         elif arguments.role == "idle":
-            idle_subscriber()
+            idle_subscriber(end)
         else:
             measure_rate(arguments.rounds, arguments.seconds)
             measure_latency(arguments.rounds, arguments.seconds)
@@ -210,14 +210,13 @@ def bare_networks(seconds: float) -> dict[str, float]:
     }  # fmt: skip
 
 
-def camera(rate_hz: float, compressed: bool) -> None:
+def camera(rate_hz: float, compressed: bool, end: EndRequest) -> None:
     """Send images of the shipped sample, stamped with the time of sending, until interrupted."""
     node = rclpy.create_node("camera")
     kind, topic = (CompressedImage, f"{TOPIC}/compressed") if compressed else (Image, TOPIC)
     publisher = node.create_publisher(kind, topic, IMAGE_OUT_QOS)
     images = compressed_images() if compressed else [raw_image(image) for image in compressed_images()]
     begin_s = time.monotonic()
-    end = EndRequest()
     for number in itertools.count():
         end.check()
         end.sleep(begin_s + number / rate_hz - time.monotonic())
@@ -237,10 +236,9 @@ def raw_image(message: CompressedImage) -> Image:
     return image_from_rgb(cv2.resize(decode_compressed(message.format, message.data), SIZE_WH), message.header)
 
 
-def idle_subscriber() -> None:
+def idle_subscriber(end: EndRequest) -> None:
     """Take images and do nothing with them; print the median delay when interrupted."""
     listener = Delays(Image, TOPIC)
-    end = EndRequest()
     while not end.wanted:
         listener.spin_for(0.1)
     print(json.dumps({"p50_ms": float(np.median(listener.delays_ms[10:]))}))

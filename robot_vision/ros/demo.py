@@ -58,8 +58,7 @@ def run_pipeline(
         RobotVisionError: If a process fails.
     """
     log = result_bag.parent / "replay.json"
-    init_interruptible()
-    end = EndRequest()
+    end = init_interruptible()
     node = subprocess.Popen(_node_command(source, parameters))
     player = subprocess.Popen(
         [sys.executable, "-m", "robot_vision.cli.main", "replay", str(source.path), "--from-topic", source.topic,

@@ -67,8 +67,7 @@ def replay(source: ImageSource, options: ReplayOptions) -> list[tuple[int, int]]
     """
     compressed = source.msgtype == COMPRESSED_IMAGE
     topic = options.topic + ("/compressed" if compressed else "")
-    init_interruptible()
-    end = EndRequest()
+    end = init_interruptible()
     try:
         node = rclpy.create_node("replay_node")
         publisher = node.create_publisher(CompressedImage if compressed else Image, topic, REPLAY_QOS)

@@ -50,21 +50,6 @@ def export_fastdds_profile() -> Path | None:
     return profile
 
 
-def init_interruptible() -> None:
-    """Initialise ROS without its own signal handlers: Ctrl-C and SIGTERM raise KeyboardInterrupt, as elsewhere.
-
-    With rclpy's handlers the middleware would be gone before the program notices, and its next call would fail.
-
-    Raises:
-        RuntimeError: If the command line holds ROS arguments that rclpy refuses.
-    """
-    import rclpy  # noqa: PLC0415 (the profile must be exported before the middleware loads)
-    from rclpy.signals import SignalHandlerOptions  # noqa: PLC0415
-
-    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-
-
 class EndRequest:
     """Remembers Ctrl-C and SIGTERM, which from now on interrupt nothing by themselves, however often they come.
 
@@ -115,6 +100,27 @@ class EndRequest:
             raise KeyboardInterrupt
 
 
+def init_interruptible(raising: bool = False) -> EndRequest:
+    """Initialise ROS without its own signal handlers.
+
+    With rclpy's handlers the middleware would be gone before the program notices, and its next call would fail.
+
+    Args:
+        raising: As in `EndRequest`.
+
+    Returns:
+        What knows from now on whether the program has been asked to end.
+
+    Raises:
+        RuntimeError: If the command line holds ROS arguments that rclpy refuses.
+    """
+    import rclpy  # noqa: PLC0415 (the profile must be exported before the middleware loads)
+    from rclpy.signals import SignalHandlerOptions  # noqa: PLC0415
+
+    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+    return EndRequest(raising)
+
+
 def run(make_node: Callable[[], ManagedNode]) -> int:
     """Initialise ROS, build a node, spin until interrupted, clean up.
 
@@ -135,8 +141,7 @@ def run(make_node: Callable[[], ManagedNode]) -> int:
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     node: ManagedNode | None = None
     try:
-        init_interruptible()
-        end = EndRequest(raising=True)
+        end = init_interruptible(raising=True)
         node = make_node()
         end.raising = False
         executor = SingleThreadedExecutor()
