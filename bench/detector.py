@@ -77,12 +77,12 @@ def read_frame(path: Path) -> Frame:
 def report(detector: Detector, frame: Frame, rounds: int) -> None:
     """Measure one detector and print its line."""
     times: dict[str, list[float]] = {step: [] for step in STEPS}
-    found = detector.detect(frame)
+    found, ready = detector.detect(frame), detector.session.new_input()
     for _ in range(rounds):
-        timed(times["bare network"], detector.session.run)
-        transform = timed(times["preprocess"], partial(detector.preprocess, frame))
-        outputs = timed(times["network"], detector.session.run)
-        timed(times["postprocess"], partial(detector.postprocess, outputs, transform, frame.size_wh))
+        timed(times["bare network"], partial(detector.session.run, ready))
+        prepared = timed(times["preprocess"], partial(detector.prepare, frame))
+        inference = timed(times["network"], partial(detector.infer, prepared))
+        timed(times["postprocess"], partial(detector.finish, inference))
         timed(times["whole stage"], partial(detector.detect, frame))
     medians = {step: float(np.median(values)) * 1e3 for step, values in times.items()}
     ratio = medians["whole stage"] / medians["bare network"]

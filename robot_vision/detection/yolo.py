@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import cycle
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,7 +18,7 @@ from robot_vision.preprocess import Preprocessor
 from robot_vision.runtime.card import ModelCard
 from robot_vision.runtime.export import class_count, recognise_head
 from robot_vision.runtime.session import OnnxSession, Session
-from robot_vision.types import Detections, Frame
+from robot_vision.types import Detections, Float32Array, Frame
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,8 +29,22 @@ class _Settings:
     wanted: npt.NDArray[np.bool_] | None
 
 
+class Prepared(NamedTuple):
+    """A frame that the network can run on.
+
+    Attributes:
+        network_input: (1, 3, H, W) float32; valid until `prepare` has been called twice more.
+        transform: Where the image lies in it.
+        source_wh: Width and height of the frame in pixels.
+    """
+
+    network_input: Float32Array
+    transform: ResizeTransform
+    source_wh: tuple[int, int]
+
+
 class Inference(NamedTuple):
-    """A frame between the two halves of detection.
+    """A frame that the network has run on.
 
     Attributes:
         outputs: What the network returned.
@@ -45,8 +60,8 @@ class Inference(NamedTuple):
 class Detector:
     """Finds objects in frames with a YOLO network.
 
-    `detect` is `infer` followed by `finish`; these may run in two threads, one each, on successive frames. `set_params`
-    may be called from any thread.
+    `detect` is `prepare`, `infer` and `finish`; these may run in three threads, one each, on successive frames.
+    `set_params` may be called from any thread.
 
     Args:
         card: A detection network.
@@ -73,6 +88,7 @@ class Detector:
         self._settings = self._checked(detector_params)
         self._preprocessor = Preprocessor(card.input)
         self.session: Session = OnnxSession(card, session_params) if session is None else session
+        self._inputs = cycle((self.session.new_input(), self.session.new_input()))
         self._head = _head_of(card, list(self.session.output_shapes))
 
     @property
@@ -119,13 +135,26 @@ class Detector:
         Raises:
             ModelError: If the network fails, or its scores or class ids are not what the card says.
         """
-        return self.finish(self.infer(frame))
+        return self.finish(self.infer(self.prepare(frame)))
 
-    def infer(self, frame: Frame) -> Inference:
-        """The first half of `detect`: run the network.
+    def prepare(self, frame: Frame) -> Prepared:
+        """The first part of `detect`: write the frame into one of two inputs in turn.
 
         Args:
             frame: The image.
+
+        Returns:
+            What `infer` needs.
+        """
+        network_input = next(self._inputs)
+        transform = self._preprocessor.fill(frame.rgb, network_input)
+        return Prepared(network_input, transform, frame.size_wh)
+
+    def infer(self, prepared: Prepared) -> Inference:
+        """The second part of `detect`: run the network.
+
+        Args:
+            prepared: From `prepare`.
 
         Returns:
             What `finish` needs.
@@ -133,45 +162,15 @@ class Detector:
         Raises:
             ModelError: If the network fails.
         """
-        transform = self.preprocess(frame)
-        return Inference(self.session.run(), transform, frame.size_wh)
+        return Inference(self.session.run(prepared.network_input), prepared.transform, prepared.source_wh)
 
     def finish(self, inference: Inference) -> Detections:
-        """The second half of `detect`: raw outputs to detections.
-
-        Args:
-            inference: From `infer`.
-
-        Returns:
-            Boxes by falling score, in pixels of the frame, clipped to it.
-
-        Raises:
-            ModelError: If scores or class ids are not what the card says.
-        """
-        return self.postprocess(inference.outputs, inference.transform, inference.source_wh)
-
-    def preprocess(self, frame: Frame) -> ResizeTransform:
-        """The first step of `infer`: write the frame into the network's input.
-
-        Args:
-            frame: The image.
-
-        Returns:
-            Where the image lies in the network's input.
-        """
-        return self._preprocessor.fill(frame.rgb, self.session.input_buffer)
-
-    def postprocess(
-        self, outputs: tuple[npt.NDArray[Any], ...], transform: ResizeTransform, source_wh: tuple[int, int]
-    ) -> Detections:
-        """What `finish` does, with its parts given: raw outputs to detections.
+        """The last part of `detect`: raw outputs to detections.
 
         Finished boxes (layout `yolov10`) are suppressed only across classes, and only on request.
 
         Args:
-            outputs: What the network returned: one array, laid out as the head says.
-            transform: Where the image lies in the network's input.
-            source_wh: Width and height of the frame in pixels.
+            inference: From `infer`.
 
         Returns:
             Boxes by falling score, in pixels of the frame, clipped to it; boxes beside the image are dropped.
@@ -181,11 +180,11 @@ class Detector:
         """
         settings = self._settings
         params = settings.params
-        found = self._head.decode(outputs[0], self.card.input.size_wh, params.confidence_threshold)
+        found = self._head.decode(inference.outputs[0], self.card.input.size_wh, params.confidence_threshold)
         self._check_classes(found)
         if settings.wanted is not None:
             found = found.select(settings.wanted[found.class_ids])
-        boxes_xyxy = clip_boxes(transform.to_source(found.boxes_xyxy), source_wh)
+        boxes_xyxy = clip_boxes(inference.transform.to_source(found.boxes_xyxy), inference.source_wh)
         visible = (boxes_xyxy[:, 2] > boxes_xyxy[:, 0]) & (boxes_xyxy[:, 3] > boxes_xyxy[:, 1])
         found, boxes_xyxy = found.select(visible), boxes_xyxy[visible]
         if not len(found):

@@ -29,6 +29,7 @@ class Decoder:
             raise ModelError(f"{card.name}: expected a card of task latent_decoder, got {card.task}")
         self.card = card
         self.session: Session = OnnxSession(card, session_params) if session is None else session
+        self._input = self.session.new_input()
         self._latent_size = card.latent.size
         self._output_index = self._index_of(card.input.name)
         width, height = card.input.size_wh
@@ -81,8 +82,8 @@ class Decoder:
                 f"latent of {self.card.name}: expected {self._latent_size} finite values, got shape {np.shape(mean)}"
                 f"{'' if np.isfinite(mean).all() else ' with values that are not finite'}"
             )
-        self.session.input_buffer[0] = mean
-        values = np.asarray(self.session.run()[self._output_index], np.float32)
+        self._input[0] = mean
+        values = np.asarray(self.session.run(self._input)[self._output_index], np.float32)
         if values.shape != (1, *self._shape) or not np.isfinite(values).all():
             raise ModelError(
                 f"{self.card.onnx_path}: expected finite values of shape {(1, *self._shape)}, got shape {values.shape}"

@@ -42,6 +42,7 @@ class Encoder:
             raise ModelError(f"{card.name}: expected a card of task latent_encoder, got {card.task}")
         self.card = card
         self.session: Session = OnnxSession(card, session_params) if session is None else session
+        self._input = self.session.new_input()
         self._hash = card.identity_hash
         self._preprocessor = Preprocessor(card.input)
         self._mean_index = _output_index(card, self.session, card.latent.mean_output)
@@ -70,8 +71,8 @@ class Encoder:
             FrameError: If the network gives values that are not finite; the message names the frame's stamp.
             ModelError: If the network fails, or its output has another size than the card says.
         """
-        self._preprocessor.fill(frame.rgb, self.session.input_buffer)
-        outputs = self.session.run()
+        self._preprocessor.fill(frame.rgb, self._input)
+        outputs = self.session.run(self._input)
         mean = self._vector(outputs[self._mean_index], "mean", frame)
         if self._log_variance_index is None:
             log_variance = np.zeros(0, np.float32)
@@ -79,7 +80,7 @@ class Encoder:
             log_variance = self._vector(outputs[self._log_variance_index], "log-variance", frame)
         novelty = math.nan
         if self._novelty is not None:
-            novelty = self._novelty.score(self.session.input_buffer, mean)
+            novelty = self._novelty.score(self._input, mean)
         return Latent(mean, log_variance, self.card.name, self._hash, novelty)
 
     def _vector(self, output: npt.NDArray[Any], what: str, frame: Frame) -> Float32Array:

@@ -1,4 +1,4 @@
-"""One camera topic: subscription, newest-frame mailbox, and the two workers that process frames."""
+"""One camera topic: subscription to the newest frame, and the three workers that process frames."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from rclpy.node import Node
-from rclpy.qos import QoSProfile
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
@@ -17,8 +16,9 @@ from robot_vision.params import CameraParams
 from robot_vision.ros.clocks import STEADY_CLOCK
 from robot_vision.ros.convert import frame_from_compressed, frame_from_image
 from robot_vision.ros.qos import camera_qos
+from robot_vision.ros.reader import Arrival, NewestReader
 from robot_vision.ros.statistics import Durations, FrameCounters
-from robot_vision.ros.worker import Worker
+from robot_vision.ros.worker import Slot, Worker
 from robot_vision.types import Frame
 
 QOS_CHECK_PERIOD_S = 0.2
@@ -38,51 +38,57 @@ class CameraFrame:
 
 
 Publish = Callable[[], None]
-"""The second half of processing a frame."""
+"""The last part of processing a frame: from what the networks gave to published results."""
+
+Infer = Callable[[], Publish]
+"""The middle part: run the networks on what was prepared for them."""
 
 
-class _Arrival(NamedTuple):
-    """A message as it came, and `time.perf_counter()` of its callback in seconds."""
+class _Prepared(NamedTuple):
+    """A frame that the networks are to run on; when it was stamped and received, in nanoseconds."""
 
-    message: Image | CompressedImage
-    received_s: float
+    infer: Infer
+    stamp_ns: int
+    received_ns: int
 
 
 class _Inferred(NamedTuple):
-    """A frame whose networks have run."""
+    """A frame that the networks have run on; when it was stamped and received, in nanoseconds."""
 
     publish: Publish
     stamp_ns: int
-    received_s: float
+    received_ns: int
 
 
 class CameraIntake:
-    """Feeds the newest frame of one camera to the stages, in two threads.
+    """Feeds the newest frame of one camera to the stages, in three threads.
 
-    The first decodes and runs the networks, which do not hold the interpreter's lock; the second turns their outputs
-    into results and publishes them, frame by frame in the same order, while the first is at the next frame already.
-    Only a frame that the first takes is decoded: a camera faster than the networks costs no time for what it loses.
+    The first decodes a frame and prepares it, the second runs the networks, which do not hold the interpreter's lock,
+    the third publishes results: successive frames overlap, in order, and the networks never wait for the rest. The
+    first takes a frame from the middleware only when the one before is with the networks. So under overload a frame
+    waits for one run of the networks and never longer, and what a fast camera sends in vain costs nothing.
 
     Attributes:
         topic: Full name of the topic.
         counters: What happened to the frames.
         decode_durations: Time from message to frame.
-        latencies: Time from callback to the end of processing.
+        latencies: Time from arrival of the message to the end of processing.
         ages: Age of the frame at the end of processing, by the node's clock.
     """
 
-    def __init__(self, node: Node, params: CameraParams, infer: Callable[[CameraFrame], Publish]) -> None:
+    def __init__(self, node: Node, params: CameraParams, prepare: Callable[[CameraFrame], Infer]) -> None:
         """Subscribe and start the workers.
 
         Args:
             node: Node that owns the subscription.
             params: Camera settings.
-            infer: Called in the first thread with each frame; what it returns is called in the second.
+            prepare: Called in the first thread with each frame; what it returns is called in the second, and what that
+                returns in the third.
         """
         self.counters = FrameCounters()
         self.decode_durations, self.latencies, self.ages = Durations(), Durations(), Durations()
         self._node = node
-        self._infer = infer
+        self._prepare_stages = prepare
         compressed = params.image_transport == "compressed"
         self._begin_s = time.monotonic()
         self._silence_told = ""
@@ -91,16 +97,21 @@ class CameraIntake:
         self._to_frame = frame_from_compressed if compressed else frame_from_image
         # Remapping rules match whole names, so the base name is resolved first, as image_transport does.
         self.topic = node.resolve_topic_name("image") + ("/compressed" if compressed else "")
-        self._results: Worker[_Inferred] = Worker("results", self._finish, self._on_error, lossless=True)
-        self._worker: Worker[_Arrival] = Worker("frames", self._begin, self._on_error)
         self._qos = camera_qos([])
-        self._subscription = self._subscribe(self._qos)
+        self._reader: NewestReader[Image | CompressedImage] = NewestReader(node, self._type, self.topic, self._qos)
+        self._prepared: Slot[_Prepared] = Slot()
+        self._inferred: Slot[_Inferred] = Slot()
+        self._workers = (
+            Worker("frames", self._reader, self._prepare, self._on_error),
+            Worker("networks", self._prepared, self._infer, self._on_error),
+            Worker("results", self._inferred, self._publish, self._on_error),
+        )
         self._timer = node.create_timer(QOS_CHECK_PERIOD_S, self._watch_publishers, clock=STEADY_CLOCK)
 
     @property
-    def dropped(self) -> int:
-        """Frames replaced by a newer one before the worker took them."""
-        return self._worker.mailbox.dropped
+    def is_waiting(self) -> bool:
+        """Whether the camera is what the node waits for."""
+        return self._reader.waiting
 
     @property
     def waiting_s(self) -> float:
@@ -132,11 +143,10 @@ class CameraIntake:
             Whether they did.
         """
         self._node.destroy_timer(self._timer)
-        self._node.destroy_subscription(self._subscription)
-        return self._worker.stop() and self._results.stop()
-
-    def _subscribe(self, qos: QoSProfile):  # noqa: ANN202 (rclpy's subscription type is generic over the message)
-        return self._node.create_subscription(self._type, self.topic, self._on_message, qos)
+        if not all(worker.stop() for worker in self._workers):
+            return False
+        self._reader.destroy()
+        return True
 
     def _watch_publishers(self) -> None:
         if not self.counters.received.count and self.waiting_s > self._stall_timeout_s:
@@ -144,9 +154,8 @@ class CameraIntake:
         offered = [info.qos_profile.reliability for info in self._node.get_publishers_info_by_topic(self.topic)]
         wanted = camera_qos(offered)
         if offered and wanted.reliability != self._qos.reliability:
-            self._node.destroy_subscription(self._subscription)
             self._qos = wanted
-            self._subscription = self._subscribe(wanted)
+            self._reader.change_qos(wanted)
 
     def _tell_silence(self, reason: str) -> None:
         """Log why nothing comes; again only when the reason has changed."""
@@ -154,20 +163,21 @@ class CameraIntake:
             self._silence_told = reason
             self._node.get_logger().warning(f"no frame yet on {self.topic}: {reason}")
 
-    def _on_message(self, message: Image | CompressedImage) -> None:
-        self.counters.received.tick()
-        self._worker.mailbox.put(_Arrival(message, time.perf_counter()))
-
-    def _begin(self, arrival: _Arrival) -> None:
+    def _prepare(self, arrival: Arrival[Image | CompressedImage]) -> None:
+        self.counters.record_taken(arrival.lost)
         with self.decode_durations.measure():
             frame = self._to_frame(arrival.message)
-        publish = self._infer(CameraFrame(frame, arrival.message.header))
-        self._results.mailbox.put(_Inferred(publish, frame.stamp_ns, arrival.received_s))
+        infer = self._prepare_stages(CameraFrame(frame, arrival.message.header))
+        self._prepared.put(_Prepared(infer, frame.stamp_ns, arrival.received_ns))
+        self._prepared.wait_taken()
 
-    def _finish(self, inferred: _Inferred) -> None:
+    def _infer(self, prepared: _Prepared) -> None:
+        self._inferred.put(_Inferred(prepared.infer(), prepared.stamp_ns, prepared.received_ns))
+
+    def _publish(self, inferred: _Inferred) -> None:
         inferred.publish()
         self.counters.processed.tick()
-        self.latencies.add(time.perf_counter() - inferred.received_s)
+        self.latencies.add((time.time_ns() - inferred.received_ns) / 1e9)
         self.ages.add((self._node.get_clock().now().nanoseconds - inferred.stamp_ns) / 1e9)
 
     def _on_error(self, error: Exception) -> None:

@@ -9,11 +9,12 @@ import numpy as np
 from robot_vision_msgs.msg import LatentState, Track, TrackArray
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
-from vision_msgs.msg import Detection2D, Detection2DArray, LabelInfo, ObjectHypothesisWithPose, VisionClass
+from vision_msgs.msg import Detection2DArray, LabelInfo, VisionClass
 
 from robot_vision.errors import FrameError
+from robot_vision.geometry import xyxy_to_cxcywh
 from robot_vision.image_codec import decode_compressed, decode_image, supported_encodings
-from robot_vision.types import Detections, Float32Array, Frame, Latent, Tracks, UInt8Array
+from robot_vision.types import Detections, Frame, Latent, Tracks, UInt8Array
 
 try:
     from cv_bridge import CvBridge
@@ -110,55 +111,6 @@ def label_info(class_names: Sequence[str], threshold: float, header: Header) -> 
     return LabelInfo(header=header, class_map=class_map, threshold=threshold)
 
 
-class DetectionArrayWriter:
-    """Fills `Detection2DArray` messages; the parts are built once and used again, since building them dominates.
-
-    A message is valid until the next call, which is all that publishing needs.
-    """
-
-    def __init__(self) -> None:
-        self._message = Detection2DArray()
-        self._pool: list[Detection2D] = []
-
-    def write(
-        self, header: Header, boxes_xyxy: Float32Array, scores: Float32Array, labels: Sequence[str], ids: Sequence[str]
-    ) -> Detection2DArray:
-        """The message for one frame.
-
-        Args:
-            header: Header of the image; the array and every detection carry it.
-            boxes_xyxy: (N, 4) float32 in source pixels.
-            scores: (N,) float32.
-            labels: N values for `class_id`.
-            ids: N track ids, or N empty strings.
-
-        Returns:
-            The message, owned by this writer.
-        """
-        while len(self._pool) < len(labels):
-            self._pool.append(Detection2D(results=[ObjectHypothesisWithPose()]))
-        detections = self._pool[: len(labels)]
-        centers, sizes = _centers_and_sizes(boxes_xyxy)
-        rows = zip(detections, centers, sizes, scores.tolist(), labels, ids, strict=True)
-        for detection, center_xy, size_wh, score, label, track_id in rows:
-            detection.header = header
-            detection.id = track_id
-            detection.bbox.center.position.x, detection.bbox.center.position.y = center_xy
-            detection.bbox.size_x, detection.bbox.size_y = size_wh
-            hypothesis = detection.results[0].hypothesis
-            hypothesis.class_id = label
-            hypothesis.score = score
-        self._message.header = header
-        self._message.detections = detections
-        return self._message
-
-
-def _centers_and_sizes(boxes_xyxy: Float32Array) -> tuple[list[list[float]], list[list[float]]]:
-    # In float64 centre and size hold a float32 box without loss, so that a reader gets the same corners back.
-    corners = boxes_xyxy.astype(np.float64)
-    return ((corners[:, :2] + corners[:, 2:]) / 2).tolist(), (corners[:, 2:] - corners[:, :2]).tolist()
-
-
 def detections_from_message(message: Detection2DArray, class_ids: dict[str, int]) -> Detections:
     """Detections as values.
 
@@ -200,7 +152,7 @@ def track_array(header: Header, tracks: Tracks, labels: Sequence[str]) -> TrackA
     Returns:
         The message.
     """
-    centers, sizes = _centers_and_sizes(tracks.boxes_xyxy)
+    boxes_cxcywh = xyxy_to_cxcywh(tracks.boxes_xyxy.astype(np.float64)).tolist()
     covariances = tracks.covariances.reshape(-1, 16).astype(np.float64)
     message = TrackArray(header=header)
     for row, label in enumerate(labels):
@@ -215,8 +167,8 @@ def track_array(header: Header, tracks: Tracks, labels: Sequence[str]) -> TrackA
             state=int(tracks.states[row]),
             covariance=covariances[row],
         )
-        track.bbox.center.position.x, track.bbox.center.position.y = centers[row]
-        track.bbox.size_x, track.bbox.size_y = sizes[row]
+        track.bbox.center.position.x, track.bbox.center.position.y = boxes_cxcywh[row][:2]
+        track.bbox.size_x, track.bbox.size_y = boxes_cxcywh[row][2:]
         message.tracks.append(track)
     return message
 

@@ -7,11 +7,11 @@ import sys
 from rclpy.node import Node
 
 from robot_vision.params import StageParams
-from robot_vision.ros.camera import CameraFrame, CameraIntake, Publish
+from robot_vision.ros.camera import CameraFrame, CameraIntake, Infer, Publish
 from robot_vision.ros.diagnostics import Diagnostics
 from robot_vision.ros.parameters import StageParameters
 from robot_vision.ros.spin import run
-from robot_vision.ros.stages import DetectStage
+from robot_vision.ros.stages import DetectStage, TimedInference
 
 
 class DetectorNode(Node):
@@ -22,19 +22,27 @@ class DetectorNode(Node):
         self._settings = StageParameters(self, ("camera", "session", "detector"), self._on_change, self._check)
         self._diagnostics = Diagnostics(self)
         self._detect = DetectStage(self, self._diagnostics, self._settings["session"], self._settings["detector"])
-        self._camera = CameraIntake(self, self._settings["camera"], self._infer)
+        self._camera = CameraIntake(self, self._settings["camera"], self._prepare)
         self._diagnostics.watch_camera(self._camera, self._settings["camera"])
 
     def close(self) -> bool:
-        """Stop the worker and destroy the node; False if a network does not return."""
+        """Stop the workers and destroy the node; False if a network does not return."""
         if not self._camera.stop():
             return False
         self.destroy_node()
         return True
 
-    def _infer(self, item: CameraFrame) -> Publish:
-        inferred = self._detect.infer(item.frame)
-        return lambda: self._detect.publish(item.header, inferred)
+    def _prepare(self, item: CameraFrame) -> Infer:
+        prepared = self._detect.prepare(item.frame)
+
+        def infer() -> Publish:
+            inferred = self._detect.infer(prepared)
+            return lambda: self._publish(item, inferred)
+
+        return infer
+
+    def _publish(self, item: CameraFrame, inferred: TimedInference) -> None:
+        self._detect.publish(item.header, inferred)
 
     def _check(self, stage: str, params: StageParams) -> None:
         if stage == "detector":

@@ -17,6 +17,7 @@ from robot_vision.runtime.session import Session
 PERIOD_S = 1.0
 RECENT_S = 5.0
 LIVE_AGE_S = 60.0
+_UNCOUNTED = "unknown: this middleware does not number messages"
 
 
 class Diagnostics:
@@ -71,7 +72,7 @@ class Diagnostics:
             "topic": intake.topic,
             "frames_received": str(counters.received.count),
             "frames_processed": str(counters.processed.count),
-            "frames_dropped": str(intake.dropped),
+            "frames_dropped": _UNCOUNTED if counters.dropped is None else str(counters.dropped),
             "bad_frames": str(counters.bad.count),
             "last_error": counters.last_error,
             "rate_in_hz": f"{counters.received.hz():.2f}",
@@ -117,6 +118,8 @@ def _camera_health(intake: CameraIntake, params: CameraParams) -> tuple[bytes, s
     if silence_s is None:
         level = DiagnosticStatus.ERROR if intake.waiting_s > params.stall_timeout else DiagnosticStatus.WARN
         return level, f"no frame yet on {intake.topic}: {intake.publishers()}"
+    if silence_s > params.stall_timeout and not intake.is_waiting:
+        return DiagnosticStatus.ERROR, f"the networks have been at one frame for {silence_s:.1f} s"
     if silence_s > params.stall_timeout:
         return (
             DiagnosticStatus.ERROR,

@@ -7,7 +7,7 @@ import sys
 from rclpy.node import Node
 
 from robot_vision.params import StageParams
-from robot_vision.ros.camera import CameraFrame, CameraIntake, Publish
+from robot_vision.ros.camera import CameraFrame, CameraIntake, Infer, Publish
 from robot_vision.ros.diagnostics import Diagnostics
 from robot_vision.ros.parameters import StageParameters
 from robot_vision.ros.spin import run
@@ -22,19 +22,22 @@ class EncoderNode(Node):
         self._settings = StageParameters(self, ("camera", "session", "encoder"), self._on_change)
         self._diagnostics = Diagnostics(self)
         self._encode = EncodeStage(self, self._diagnostics, self._settings["session"], self._settings["encoder"])
-        self._camera = CameraIntake(self, self._settings["camera"], self._infer)
+        self._camera = CameraIntake(self, self._settings["camera"], self._prepare)
         self._diagnostics.watch_camera(self._camera, self._settings["camera"])
 
     def close(self) -> bool:
-        """Stop the worker and destroy the node; False if a network does not return."""
+        """Stop the workers and destroy the node; False if a network does not return."""
         if not self._camera.stop():
             return False
         self.destroy_node()
         return True
 
-    def _infer(self, item: CameraFrame) -> Publish:
-        inferred = self._encode.infer(item.frame)
-        return lambda: self._encode.publish(item.header, inferred)
+    def _prepare(self, item: CameraFrame) -> Infer:
+        def infer() -> Publish:
+            latent = self._encode.infer(item.frame)
+            return lambda: self._encode.publish(item.header, latent)
+
+        return infer
 
     def _on_change(self, stage: str, params: StageParams) -> None:
         if stage == "camera":

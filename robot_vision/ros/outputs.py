@@ -11,7 +11,8 @@ from std_msgs.msg import Header
 from vision_msgs.msg import Detection2DArray, LabelInfo
 
 from robot_vision.overlay import draw
-from robot_vision.ros.convert import DetectionArrayWriter, image_from_rgb, label_info, latent_state, track_array
+from robot_vision.ros.cdr import detection_array_cdr
+from robot_vision.ros.convert import image_from_rgb, label_info, latent_state, track_array
 from robot_vision.ros.qos import IMAGE_OUT_QOS, LATCHED_QOS, RESULT_QOS
 from robot_vision.types import Detections, Frame, Latent, Tracks, TrackState
 
@@ -30,7 +31,6 @@ class DetectionOutput:
         self.labels = tuple(class_names) if class_id_format == "name" else tuple(map(str, range(len(class_names))))
         self._class_names = tuple(class_names)
         self._node = node
-        self._writer = DetectionArrayWriter()
         self._detections = node.create_publisher(Detection2DArray, "detections", RESULT_QOS)
         self._label_info = node.create_publisher(LabelInfo, "label_info", LATCHED_QOS)
 
@@ -52,7 +52,7 @@ class DetectionOutput:
         """
         labels = [self.labels[number] for number in detections.class_ids]
         ids = [""] * len(labels)
-        self._detections.publish(self._writer.write(header, detections.boxes_xyxy, detections.scores, labels, ids))
+        self._detections.publish(detection_array_cdr(header, detections.boxes_xyxy, detections.scores, labels, ids))
 
 
 class TrackOutput:
@@ -64,7 +64,6 @@ class TrackOutput:
         Args:
             node: Node that owns them.
         """
-        self._writer = DetectionArrayWriter()
         self._tracks = node.create_publisher(Detection2DArray, "tracks", RESULT_QOS)
         self._track_states = node.create_publisher(TrackArray, "track_states", RESULT_QOS)
 
@@ -82,7 +81,7 @@ class TrackOutput:
         confirmed = tracks.confirmed()
         names = [labels[number] for number in confirmed.class_ids]
         ids = [str(number) for number in confirmed.ids]
-        self._tracks.publish(self._writer.write(header, confirmed.boxes_xyxy, confirmed.scores, names, ids))
+        self._tracks.publish(detection_array_cdr(header, confirmed.boxes_xyxy, confirmed.scores, names, ids))
         if self._track_states.get_subscription_count():
             reported = tracks.select(tracks.states != TrackState.TENTATIVE)
             names = [labels[number] for number in reported.class_ids]

@@ -8,7 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from rclpy.node import Node
 
 from robot_vision.params import StageParams
-from robot_vision.ros.camera import CameraFrame, CameraIntake, Publish
+from robot_vision.ros.camera import CameraFrame, CameraIntake, Infer, Publish
 from robot_vision.ros.diagnostics import Diagnostics
 from robot_vision.ros.outputs import AnnotatedOutput
 from robot_vision.ros.parameters import StageParameters
@@ -36,7 +36,7 @@ class PerceptionNode(Node):
         self._encode = EncodeStage(self, self._diagnostics, session, self._settings["encoder"])
         self._annotated = AnnotatedOutput(self)
         self._encoder_thread = ThreadPoolExecutor(1, "encoder")
-        self._camera = CameraIntake(self, self._settings["camera"], self._infer)
+        self._camera = CameraIntake(self, self._settings["camera"], self._prepare)
         self._diagnostics.watch_camera(self._camera, self._settings["camera"])
 
     def close(self) -> bool:
@@ -47,14 +47,15 @@ class PerceptionNode(Node):
         self.destroy_node()
         return True
 
-    def _infer(self, item: CameraFrame) -> Publish:
+    def _prepare(self, item: CameraFrame) -> Infer:
+        prepared = self._detect.prepare(item.frame)
         encoding = self._encoder_thread.submit(self._encode.infer, item.frame)
-        try:
-            inferred = self._detect.infer(item.frame)
-        except Exception:
-            encoding.exception()  # the encoder takes one frame at a time
-            raise
-        return lambda: self._publish(item, inferred, encoding)
+
+        def infer() -> Publish:
+            inferred = self._detect.infer(prepared)
+            return lambda: self._publish(item, inferred, encoding)
+
+        return infer
 
     def _publish(self, item: CameraFrame, inferred: TimedInference, encoding: Future[Latent]) -> None:
         detections = self._detect.publish(item.header, inferred)

@@ -84,7 +84,8 @@ class Recorder(Node):
         if not camera or self.diagnosed_s < self.last_arrival_s():
             return False
         names = ("frames_received", "frames_processed", "frames_dropped", "bad_frames")
-        received, processed, dropped, bad = (int(camera[name]) for name in names)
+        # A middleware that does not number messages has none to count as received but not processed.
+        received, processed, dropped, bad = (int(camera[name]) if camera[name].isdigit() else 0 for name in names)
         arrived = min(self.received[topic].count for topic in ("detections", "tracks", "latent"))
         return received == processed + dropped + bad and arrived >= processed
 

@@ -10,7 +10,7 @@ from rclpy.node import Node
 from std_msgs.msg import Header
 from std_srvs.srv import Trigger
 
-from robot_vision.detection.yolo import Detector, Inference
+from robot_vision.detection.yolo import Detector, Inference, Prepared
 from robot_vision.latent.encoder import Encoder
 from robot_vision.params import DetectorParams, EncoderParams, SessionParams, TrackerParams
 from robot_vision.ros.diagnostics import Diagnostics, session_facts
@@ -21,8 +21,15 @@ from robot_vision.tracking.tracker import Tracker
 from robot_vision.types import Detections, Frame, Latent, Tracks
 
 
+class TimedPreparation(NamedTuple):
+    """A frame lies in the detector's input; what that took in seconds."""
+
+    prepared: Prepared
+    seconds: float
+
+
 class TimedInference(NamedTuple):
-    """The detector's network has run on a frame, in so many seconds."""
+    """The detector's network has run on a frame; what that and the preparation took in seconds."""
 
     inference: Inference
     seconds: float
@@ -56,18 +63,31 @@ class DetectStage:
         """What `class_id` holds for each class number."""
         return self._output.labels
 
-    def infer(self, frame: Frame) -> TimedInference:
-        """Run the network.
+    def prepare(self, frame: Frame) -> TimedPreparation:
+        """Write a frame into the network's input.
 
         Args:
             frame: The image.
 
         Returns:
+            What `infer` needs.
+        """
+        start_s = time.perf_counter()
+        prepared = self._detector.prepare(frame)
+        return TimedPreparation(prepared, time.perf_counter() - start_s)
+
+    def infer(self, preparation: TimedPreparation) -> TimedInference:
+        """Run the network; may run in another thread than `prepare`.
+
+        Args:
+            preparation: From `prepare`.
+
+        Returns:
             What `publish` needs.
         """
         start_s = time.perf_counter()
-        inference = self._detector.infer(frame)
-        return TimedInference(inference, time.perf_counter() - start_s)
+        inference = self._detector.infer(preparation.prepared)
+        return TimedInference(inference, preparation.seconds + time.perf_counter() - start_s)
 
     def publish(self, header: Header, inferred: TimedInference) -> Detections:
         """Publish what was found; may run in another thread than `infer`.

@@ -50,20 +50,24 @@ class Durations:
 
 
 class Rate:
-    """Events per second over the last `WINDOW` events, as seen when asked."""
+    """Events per second over the last `WINDOW` ticks, as seen when asked."""
 
     def __init__(self) -> None:
         self.count = 0
-        self._times_s: deque[float] = deque(maxlen=WINDOW)
+        self._ticks: deque[tuple[float, int]] = deque(maxlen=WINDOW)
 
-    def tick(self) -> None:
-        """Count one event now."""
-        self.count += 1
-        self._times_s.append(time.monotonic())
+    def tick(self, events: int = 1) -> None:
+        """Count events that happened since the last tick.
+
+        Args:
+            events: How many.
+        """
+        self.count += events
+        self._ticks.append((time.monotonic(), events))
 
     def silence_s(self) -> float | None:
-        """Seconds since the last event; None before the first."""
-        return time.monotonic() - self._times_s[-1] if self._times_s else None
+        """Seconds since the last tick; None before the first."""
+        return time.monotonic() - self._ticks[-1][0] if self._ticks else None
 
     def hz(self, over_s: float = 5.0) -> float:
         """Mean rate over the recent past.
@@ -72,18 +76,20 @@ class Rate:
             over_s: Length of the window that ends now, in seconds.
 
         Returns:
-            Events per second; 0 with fewer than two events in the window.
+            Events per second; 0 with fewer than two ticks in the window.
         """
         now_s = time.monotonic()
-        recent = [t for t in self._times_s.copy() if now_s - t <= over_s]
-        return (len(recent) - 1) / (now_s - recent[0]) if len(recent) > 1 and now_s > recent[0] else 0.0
+        recent = [(t, events) for t, events in self._ticks.copy() if now_s - t <= over_s]
+        span_s = now_s - recent[0][0] if recent else 0.0
+        return sum(events for _, events in recent[1:]) / span_s if span_s > 0 else 0.0
 
 
 class FrameCounters:
     """What happened to the frames of one camera.
 
     Attributes:
-        received: Messages that arrived.
+        received: Messages that the camera sent, as far as the middleware numbers them.
+        dropped: Messages that gave way to a newer one or were lost on the way; None if they cannot be counted.
         processed: Frames whose results were published.
         bad: Messages that could not become a frame or failed in a stage.
         last_error: Text of the newest such failure.
@@ -91,10 +97,20 @@ class FrameCounters:
 
     def __init__(self) -> None:
         self.received = Rate()
+        self.dropped: int | None = 0
         self.processed = Rate()
         self.bad = Rate()
         self.last_error = ""
         self._lock = threading.Lock()
+
+    def record_taken(self, lost: int | None) -> None:
+        """Count one message, and those since the last one.
+
+        Args:
+            lost: How many there were in between; None if unknown.
+        """
+        self.received.tick(1 + (lost or 0))
+        self.dropped = None if lost is None or self.dropped is None else self.dropped + lost
 
     def record_bad(self, error: Exception) -> None:
         """Count one failure.

@@ -1,105 +1,106 @@
-"""The one-slot mailboxes and the worker threads between a camera callback and the stages."""
+"""The threads between a camera and the published results, and the slots through which they hand work on."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 ItemT = TypeVar("ItemT")
+TakenT_co = TypeVar("TakenT_co", covariant=True)
 
 
-class Mailbox(Generic[ItemT]):
-    """Holds one item. A newer one replaces it: under overload latency stays flat and losses are counted.
+class Source(Protocol[TakenT_co]):
+    """Where a worker's items come from."""
 
-    Attributes:
-        dropped: Items that a newer one replaced before they were taken.
-    """
+    def take(self) -> TakenT_co | None:
+        """Wait for an item; None once there will be no more."""
 
-    def __init__(self, lossless: bool = False) -> None:
-        """Make it empty.
+    def close(self) -> None:
+        """Let `take` return None when what is there has been taken."""
 
-        Args:
-            lossless: Let `put` wait until the item before was taken, instead of replacing it.
-        """
-        self.dropped = 0
-        self._lossless = lossless
+
+class Slot(Generic[ItemT]):
+    """Holds one item between two threads; none is lost."""
+
+    def __init__(self) -> None:
         self._item: ItemT | None = None
         self._closed = False
         self._changed = threading.Condition()
 
     def put(self, item: ItemT) -> None:
-        """Leave an item.
+        """Leave an item, after the one before was taken.
 
         Args:
-            item: The newest item.
+            item: The item.
         """
         with self._changed:
-            if self._lossless:
-                self._changed.wait_for(lambda: self._item is None or self._closed)
-            elif self._item is not None:
-                self.dropped += 1
+            self._changed.wait_for(self._is_free)
             self._item = item
             self._changed.notify_all()
+
+    def wait_taken(self) -> None:
+        """Wait until what was put has been taken, or the slot closed."""
+        with self._changed:
+            self._changed.wait_for(self._is_free)
 
     def take(self) -> ItemT | None:
         """Wait for an item and take it out.
 
         Returns:
-            The newest item, or None once the mailbox is closed and, if lossless, empty.
+            The item, or None once the slot is closed and empty.
         """
         with self._changed:
             self._changed.wait_for(lambda: self._item is not None or self._closed)
             item, self._item = self._item, None
             self._changed.notify_all()
-            return None if self._closed and not self._lossless else item
+            return item
 
     def close(self) -> None:
-        """Wake the waiting side for the last time; an item not taken is forgotten unless the mailbox is lossless."""
+        """Wake all waiting sides for the last time."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
 
+    def _is_free(self) -> bool:
+        return self._item is None or self._closed
+
 
 class Worker(Generic[ItemT]):
-    """A thread that handles what arrives in its mailbox until it is stopped."""
+    """A thread that handles what its source gives until it is stopped."""
 
     def __init__(
-        self,
-        name: str,
-        handle: Callable[[ItemT], None],
-        on_error: Callable[[Exception], None],
-        lossless: bool = False,
+        self, name: str, source: Source[ItemT], handle: Callable[[ItemT], None], on_error: Callable[[Exception], None]
     ) -> None:
         """Start the thread.
 
         Args:
             name: Thread name, seen in debuggers and profilers.
+            source: Where items come from.
             handle: Called in the thread with each item.
             on_error: Called in the thread with an exception of `handle`; the worker then goes on.
-            lossless: Whether every item is handled, rather than the newest.
         """
-        self.mailbox: Mailbox[ItemT] = Mailbox(lossless)
+        self._source = source
         self._handle = handle
         self._on_error = on_error
         self._thread = threading.Thread(target=self._loop, name=name, daemon=True)
         self._thread.start()
 
     def stop(self, timeout_s: float = 5.0) -> bool:
-        """Finish the item in hand and end the thread.
+        """Close the source, finish what it still holds and end the thread.
 
         Args:
-            timeout_s: Longest wait for the item in hand, in seconds.
+            timeout_s: Longest wait for that, in seconds.
 
         Returns:
             Whether the thread has ended.
         """
-        self.mailbox.close()
+        self._source.close()
         self._thread.join(timeout_s)
         return not self._thread.is_alive()
 
     def _loop(self) -> None:
-        while (item := self.mailbox.take()) is not None:
+        while (item := self._source.take()) is not None:
             self._attempt(item)
 
     def _attempt(self, item: ItemT) -> None:

@@ -1,4 +1,4 @@
-"""ONNX Runtime sessions: the provider that was asked for or an error, one reused input buffer, a warm-up run."""
+"""ONNX Runtime sessions: the provider that was asked for or an error, and a warm-up run."""
 
 from __future__ import annotations
 
@@ -28,10 +28,6 @@ class Session(Protocol):
     """What a stage needs of a network; tests pass a fake."""
 
     @property
-    def input_buffer(self) -> Float32Array:
-        """The network's input, C-contiguous; filled by the stage, kept by the session."""
-
-    @property
     def output_names(self) -> tuple[str, ...]:
         """Names of the outputs, in the order in which `run` returns them."""
 
@@ -47,8 +43,14 @@ class Session(Protocol):
     def device(self) -> str:
         """Device really in use, such as cpu or cuda:0."""
 
-    def run(self) -> tuple[npt.NDArray[Any], ...]:
-        """Run the network on the input buffer.
+    def new_input(self) -> Float32Array:
+        """An array for `run`, of the input's shape, zero and C-contiguous; to be filled again and again."""
+
+    def run(self, network_input: Float32Array) -> tuple[npt.NDArray[Any], ...]:
+        """Run the network.
+
+        Args:
+            network_input: From `new_input`.
 
         Returns:
             One array an output.
@@ -80,17 +82,10 @@ class OnnxSession:
         self._device = "cpu" if self._provider == "cpu" else f"cuda:{params.device_id}"
         self._output_names = tuple(output.name for output in self._session.get_outputs())
         self._input_name = _checked_input(self._session, card)
-        self._input_buffer: Float32Array = np.zeros(card.input_shape, np.float32)
-        self._feed = {self._input_name: self._input_buffer}
         # What goes wrong in a run is in the exception; ONNX Runtime would write it to stderr as well.
         self._run_options = ort.RunOptions()
         self._run_options.log_severity_level = _LOG_FATAL_ONLY
-        self._output_shapes = tuple(output.shape for output in self.run())
-
-    @property
-    def input_buffer(self) -> Float32Array:
-        """(1, 3, H, W) float32 (for a decoder (1, D)), C-contiguous; write here, then `run`."""
-        return self._input_buffer
+        self._output_shapes = tuple(output.shape for output in self.run(self.new_input()))
 
     @property
     def output_names(self) -> tuple[str, ...]:
@@ -112,8 +107,15 @@ class OnnxSession:
         """Device really in use: cpu or cuda:<number>."""
         return self._device
 
-    def run(self) -> tuple[npt.NDArray[Any], ...]:
-        """Run the network on the input buffer; releases the interpreter's lock meanwhile.
+    def new_input(self) -> Float32Array:
+        """An array for `run`: (1, 3, H, W) float32 (for a decoder (1, D)), zero and C-contiguous."""
+        return np.zeros(self._card.input_shape, np.float32)
+
+    def run(self, network_input: Float32Array) -> tuple[npt.NDArray[Any], ...]:
+        """Run the network; releases the interpreter's lock meanwhile.
+
+        Args:
+            network_input: From `new_input`; not changed.
 
         Returns:
             One new array an output, in the order of `output_names`.
@@ -122,7 +124,7 @@ class OnnxSession:
             ModelError: If the network fails.
         """
         try:
-            return tuple(self._session.run(None, self._feed, self._run_options))
+            return tuple(self._session.run(None, {self._input_name: network_input}, self._run_options))
         except Exception as error:  # ONNX Runtime's errors have no common base of their own
             raise ModelError(
                 f"{self._card.onnx_path}: the network loads but fails when it runs on an input of shape "

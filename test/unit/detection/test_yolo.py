@@ -40,9 +40,12 @@ class FakeSession:
     def __init__(self, output: np.ndarray) -> None:
         self.output = output.astype(np.float32)
         self.output_shapes = (self.output.shape,)
-        self.input_buffer = np.zeros((1, 3, SIZE[1], SIZE[0]), np.float32)
 
-    def run(self) -> tuple[np.ndarray, ...]:
+    def new_input(self) -> np.ndarray:
+        """Zeros."""
+        return np.zeros((1, 3, SIZE[1], SIZE[0]), np.float32)
+
+    def run(self, network_input: np.ndarray) -> tuple[np.ndarray, ...]:
         """The output, whatever the input is."""
         return (self.output,)
 
@@ -70,6 +73,17 @@ def test_boxes_are_in_frame_pixels_and_clipped() -> None:
     np.testing.assert_allclose(found.boxes_xyxy, [[0, 0, 30, 28], [44, 22, 84, 42]])
     np.testing.assert_allclose(found.scores, [0.75, 0.5])
     np.testing.assert_array_equal(found.class_ids, [2, 1])
+
+
+def test_a_frame_is_prepared_while_the_network_runs_on_the_one_before() -> None:
+    """The pipeline overlaps the parts of successive frames, so two prepared inputs must not share memory."""
+    white = Frame(np.full((64, 128, 3), 255, np.uint8), 6, "camera")
+    parts = detector(yolov8_output())
+    first = parts.prepare(FRAME)
+    before = first.network_input.copy()
+    second = parts.prepare(white)
+    np.testing.assert_array_equal(first.network_input, before)
+    assert second.network_input.max() > before.max()
 
 
 def test_box_in_the_padding_is_no_detection() -> None:

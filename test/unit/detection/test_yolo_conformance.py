@@ -79,8 +79,9 @@ def results(request: pytest.FixtureRequest, shared_data: Path, tmp_path_factory:
     for photo in SEEN:
         bgr = cv2.imread(str(shared_data / "images" / f"{photo}.jpg"))
         frame = Frame(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), 0, "camera")
-        found = detector.detect(frame)
-        seen.append(Seen(request.param, photo, frame.size_wh, detector.session.run()[0], found, detector.class_names))
+        inference = detector.infer(detector.prepare(frame))
+        found, names = detector.finish(inference), detector.class_names
+        seen.append(Seen(request.param, photo, frame.size_wh, inference.outputs[0], found, names))
     return seen
 
 

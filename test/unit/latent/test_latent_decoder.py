@@ -27,10 +27,12 @@ class FakeSession:
     output_names = ("image",)
 
     def __init__(self, image: npt.NDArray[np.float32]) -> None:
-        self.input_buffer = np.zeros((1, 32), np.float32)
         self._image = image
 
-    def run(self) -> tuple[npt.NDArray[Any], ...]:
+    def new_input(self) -> npt.NDArray[np.float32]:
+        return np.zeros((1, 32), np.float32)
+
+    def run(self, network_input: npt.NDArray[np.float32]) -> tuple[npt.NDArray[Any], ...]:
         return (self._image,)
 
 

@@ -28,11 +28,13 @@ class FakeSession:
     device = "cpu"
 
     def __init__(self, outputs: dict[str, npt.NDArray[Any]]) -> None:
-        self.input_buffer = np.zeros((1, 3, 64, 64), np.float32)
         self.output_names = tuple(outputs)
         self._outputs = tuple(outputs.values())
 
-    def run(self) -> tuple[npt.NDArray[Any], ...]:
+    def new_input(self) -> npt.NDArray[np.float32]:
+        return np.zeros((1, 3, 64, 64), np.float32)
+
+    def run(self, network_input: npt.NDArray[np.float32]) -> tuple[npt.NDArray[Any], ...]:
         return self._outputs
 
 

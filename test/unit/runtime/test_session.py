@@ -22,17 +22,18 @@ def make_card(path: Path, spec: InputSpec = SPEC) -> ModelCard:
     return ModelCard(path.stem, "detection", path, "0" * 64, spec, class_names=("cat",))
 
 
-def test_run_sees_what_was_written_into_the_buffer(tmp_path: Path) -> None:
+def test_run_sees_what_was_written_into_the_input(tmp_path: Path) -> None:
     card = make_card(write_network(tmp_path / "a.onnx", [1, 3, 4, 8], {"copy": None, "one": np.ones((1, 2))}))
     session = OnnxSession(card, SessionParams(provider="cpu"))
-    assert session.input_buffer.shape == (1, 3, 4, 8)
-    assert session.input_buffer.dtype == np.float32
-    assert session.input_buffer.flags.c_contiguous
+    network_input = session.new_input()
+    assert network_input.shape == (1, 3, 4, 8)
+    assert network_input.dtype == np.float32
+    assert network_input.flags.c_contiguous
     assert session.output_names == ("copy", "one")
     assert session.output_shapes == ((1, 3, 4, 8), (1, 2))
-    first = session.run()
-    session.input_buffer[...] = 7
-    second = session.run()
+    first = session.run(network_input)
+    network_input[...] = 7
+    second = session.run(network_input)
     np.testing.assert_array_equal(first[0], np.zeros((1, 3, 4, 8)), err_msg="an earlier result must not change")
     np.testing.assert_array_equal(second[0], np.full((1, 3, 4, 8), 7))
 
@@ -140,4 +141,4 @@ def test_decoder_takes_a_latent(tmp_path: Path) -> None:
     path = write_network(tmp_path / "d.onnx", [1, 5], {"image": np.ones((1, 3, 4, 8))}, input_name="latent")
     latent = LatentSpec(5, "", None, None, None, None, None, None)
     session = OnnxSession(ModelCard("d", "latent_decoder", path, "0" * 64, SPEC, latent=latent), SessionParams())
-    assert session.input_buffer.shape == (1, 5)
+    assert session.new_input().shape == (1, 5)

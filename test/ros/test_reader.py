@@ -1,0 +1,85 @@
+"""The reader of the newest message: newest wins, losses counted, never stuck."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from std_msgs.msg import String
+
+from robot_vision.ros.qos import camera_qos
+from robot_vision.ros.reader import NewestReader
+
+TOPIC = "/newest"
+
+
+@pytest.fixture
+def reader(bench):
+    reader = NewestReader(bench.node, String, TOPIC, camera_qos([]))
+    yield reader
+    reader.close()
+    reader.destroy()
+
+
+@pytest.fixture
+def publisher(bench, reader):
+    publisher = bench.node.create_publisher(String, TOPIC, QoSProfile(depth=10))
+    bench.until(lambda: publisher.get_subscription_count() == 1, "the reader to be discovered")
+    return publisher
+
+
+def taken_in_thread(reader: NewestReader[String]) -> tuple[threading.Thread, list]:
+    taken: list = []
+    thread = threading.Thread(target=lambda: taken.append(reader.take()))
+    thread.start()
+    return thread, taken
+
+
+def test_takes_the_newest_and_counts_the_others(bench, reader, publisher) -> None:
+    for number in range(3):
+        publisher.publish(String(data=f"first {number}"))
+    bench.rest(0.3)
+    arrival = reader.take()
+    assert arrival.message.data == "first 2"
+    assert abs(time.time_ns() - arrival.received_ns) < 5e9
+    for number in range(4):
+        publisher.publish(String(data=f"second {number}"))
+    bench.rest(0.3)
+    arrival = reader.take()
+    assert (arrival.message.data, arrival.lost) == ("second 3", 3)
+    publisher.publish(String(data="third"))
+    assert (arrival := reader.take()).message.data == "third" and arrival.lost == 0
+
+
+def test_another_publisher_has_a_count_of_its_own(bench, reader, publisher) -> None:
+    """A camera that is started again begins to count anew, which is no loss."""
+    for _ in range(5):
+        publisher.publish(String(data="old"))
+    bench.rest(0.3)
+    reader.take()
+    bench.node.destroy_publisher(publisher)
+    second = bench.node.create_publisher(String, TOPIC, QoSProfile(depth=10))
+    bench.until(lambda: second.get_subscription_count() == 1, "the reader to be discovered again")
+    second.publish(String(data="new"))
+    arrival = reader.take()
+    assert (arrival.message.data, arrival.lost) == ("new", 0)
+
+
+def test_waiting_ends_with_a_message_with_a_profile_and_with_closing(bench, reader, publisher) -> None:
+    """The thread that waits notices everything that can happen meanwhile."""
+    thread, taken = taken_in_thread(reader)
+    bench.until(lambda: reader.waiting, "the reader to wait")
+    reader.change_qos(camera_qos([ReliabilityPolicy.RELIABLE]))
+    bench.until(lambda: publisher.get_subscription_count() == 1, "the new subscription")
+    bench.rest(0.5)
+    publisher.publish(String(data="after the change"))
+    thread.join(5)
+    assert [arrival.message.data for arrival in taken] == ["after the change"]
+    thread, taken = taken_in_thread(reader)
+    bench.until(lambda: reader.waiting, "the reader to wait again")
+    reader.close()
+    thread.join(5)
+    assert taken == [None]
+    assert not reader.waiting
