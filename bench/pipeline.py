@@ -8,7 +8,8 @@ with the node, so that both see the same machine: each of the two on a ready ten
 - rate: results a second while the camera sends the shipped sample faster than the node can follow, over what a loop
   that does nothing but run the two networks reaches;
 - latency: from the stamp of a raw 640×480 image to the arrival of its detections, beyond the detector's bare network
-  and beyond what the same image takes to a subscriber that does nothing;
+  at the same pace (a network that runs ten times a second is slower than one that runs in a loop, since others use the
+  caches meanwhile), and beyond what the same image takes to a subscriber that does nothing;
 - start: from the start of the process to the arrival of the first detections, with a camera that already sends;
 - memory: resident set of the node after all this.
 """
@@ -77,7 +78,7 @@ def main() -> int:
     parser.add_argument("--compressed", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.role == "bare":
-        print(json.dumps(bare_networks(arguments.seconds)))
+        print(json.dumps(bare_networks(arguments.seconds, arguments.rate)))
         return 0
     end = init_interruptible(raising=arguments.role is None)
     try:
@@ -124,7 +125,7 @@ def measure_latency(rounds: int, seconds: float) -> None:
     listener = Delays(Detection2DArray, "detections")
     with perception_node("raw"):
         for _ in range(rounds):
-            network_ms.append(run_bare(seconds)["detector_ms"])
+            network_ms.append(run_bare(seconds, CALM_RATE_HZ)["detector_ms"])
             with process("idle", stdout=subprocess.PIPE) as idle, process("camera"):
                 listener.spin_until(lambda: bool(listener.delays_ms))
                 listener.spin_for(1.0)
@@ -150,10 +151,12 @@ class Delays:
 
     Attributes:
         delays_ms: One value a message, in milliseconds.
+        newest_stamp_ns: Stamp of the last message, 0 before the first.
     """
 
     def __init__(self, kind: type, topic: str) -> None:
         self.delays_ms: list[float] = []
+        self.newest_stamp_ns = 0
         self._node = rclpy.create_node(f"delays_{os.getpid()}")
         qos = RESULT_QOS if kind is Detection2DArray else IMAGE_OUT_QOS
         self._node.create_subscription(kind, topic, self._on_message, qos, raw=True)
@@ -162,7 +165,8 @@ class Delays:
 
     def _on_message(self, data: bytes) -> None:
         sec, nanosec = STAMP.unpack_from(data, STAMP_OFFSET)
-        self.delays_ms.append((time.time_ns() - sec * 10**9 - nanosec) * 1e-6)
+        self.newest_stamp_ns = sec * 10**9 + nanosec
+        self.delays_ms.append((time.time_ns() - self.newest_stamp_ns) * 1e-6)
 
     def spin_for(self, seconds: float) -> None:
         """Handle messages for a while."""
@@ -180,8 +184,8 @@ class Delays:
 
     def rate_hz(self, seconds: float) -> float:
         """Messages a second over a while that begins once they flow."""
-        before = len(self.delays_ms)
-        self.spin_until(lambda: len(self.delays_ms) > before)
+        called_ns = time.time_ns()
+        self.spin_until(lambda: self.newest_stamp_ns > called_ns)
         self.spin_for(1.0)
         count, begin_s = len(self.delays_ms), time.monotonic()
         self.spin_for(seconds)
@@ -193,11 +197,12 @@ class Delays:
         self._node.destroy_node()
 
 
-def bare_networks(seconds: float) -> dict[str, float]:
+def bare_networks(seconds: float, rate_hz: float) -> dict[str, float]:
     """Both networks on ready tensors, one after the other.
 
     Args:
         seconds: Time to measure over.
+        rate_hz: Turns a second; 0 for a loop without a pause.
 
     Returns:
         `loop_hz`, turns a second, and `detector_ms`, median time of the detector alone.
@@ -208,6 +213,8 @@ def bare_networks(seconds: float) -> dict[str, float]:
     detector_s: list[float] = []
     begin_s = time.perf_counter()
     while time.perf_counter() - begin_s < seconds:
+        if rate_hz:
+            time.sleep(max(0.0, begin_s + len(detector_s) / rate_hz - time.perf_counter()))
         start_s = time.perf_counter()
         detector.run(detector_input)
         detector_s.append(time.perf_counter() - start_s)
@@ -253,9 +260,9 @@ def idle_subscriber(end: EndRequest) -> None:
     print(json.dumps({"p50_ms": float(np.median(listener.delays_ms[10:]))}))
 
 
-def run_bare(seconds: float) -> dict[str, float]:
+def run_bare(seconds: float, rate_hz: float = 0.0) -> dict[str, float]:
     """`bare_networks` in a process of its own."""
-    command = [sys.executable, __file__, "--role", "bare", "--seconds", str(seconds)]
+    command = [sys.executable, __file__, "--role", "bare", "--seconds", str(seconds), "--rate", str(rate_hz)]
     return json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
 
 

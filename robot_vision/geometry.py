@@ -84,7 +84,7 @@ def clip_boxes(boxes_xyxy: FloatArrayT, size_wh: tuple[int, int]) -> FloatArrayT
         A new (N, 4) array inside [0, width] × [0, height].
     """
     limits = np.array([*size_wh, *size_wh], dtype=boxes_xyxy.dtype)
-    return np.clip(boxes_xyxy, 0, limits)
+    return np.minimum(np.maximum(boxes_xyxy, 0), limits)  # np.clip is several times slower on a few boxes
 
 
 @dataclass(frozen=True)

@@ -59,13 +59,26 @@ class Preprocessor:
         if placed.shape == rgb.shape:
             np.copyto(placed, rgb)
         else:
-            cv2.resize(rgb, (width, height), dst=placed, interpolation=self._interpolation)
+            averaged = self._averaged(rgb, width, height)
+            cv2.resize(averaged, (width, height), dst=placed, interpolation=self._interpolation)
         cv2.split(self._canvas, self._planes_rgb)
         for plane, factor, shift, target in zip(self._planes, self._factors, self._shifts, out[0], strict=True):
             np.multiply(plane, factor, out=target)
             if shift:
                 np.add(target, shift, out=target)
         return self._transform
+
+    def _averaged(self, rgb: UInt8Array, width: int, height: int) -> UInt8Array:
+        """The image after the half of area averaging that is fast, and the same but for one more rounding.
+
+        OpenCV averages over whole pixels several times faster than over fractions; a usual camera has a whole number of
+        them to one of the network along one axis only.
+        """
+        rows, columns = rgb.shape[:2]
+        if self._interpolation != cv2.INTER_AREA or (columns % width == 0) == (rows % height == 0):
+            return rgb
+        halfway = (width, rows) if columns % width == 0 else (columns, height)
+        return np.asarray(cv2.resize(rgb, halfway, interpolation=cv2.INTER_AREA), np.uint8)
 
     def _prepare(self, source_wh: tuple[int, int]) -> None:
         if source_wh == self._source_wh:

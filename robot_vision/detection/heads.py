@@ -180,9 +180,8 @@ def _finite(boxes_xyxy: Float32Array, scores: Float32Array, class_ids: Int64Arra
     found = Candidates(
         np.asarray(boxes_xyxy, np.float32), np.asarray(scores, np.float32), np.asarray(class_ids, np.int64)
     )
-    sound = np.isfinite(found.boxes_xyxy).all(axis=1) & np.isfinite(found.scores)
-    if not sound.all():
-        found = found.select(sound)
+    if not (np.isfinite(found.boxes_xyxy).all() and np.isfinite(found.scores).all()):
+        found = found.select(np.isfinite(found.boxes_xyxy).all(axis=1) & np.isfinite(found.scores))
     if len(found) and found.scores.max() > 1 + _SCORE_TOLERANCE:
         raise ModelError(
             f"detector output: expected scores within [0, 1], got {found.scores.max():g}; output.head in the model "

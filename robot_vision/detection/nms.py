@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from robot_vision.types import Float32Array, Int64Array
 
-_BLOCK = 128
+_BLOCK = 256
 
 
 def suppress(
@@ -34,60 +34,71 @@ def suppress(
         (K,) indices of the boxes kept, by falling score.
     """
     order = np.argsort(-scores, kind="stable")
-    boxes_xyxy = boxes_xyxy[order]
+    corners = np.ascontiguousarray(boxes_xyxy[order].T)
     class_ids = None if class_ids is None else class_ids[order]
     kept = np.zeros(0, np.intp)
     for start in range(0, len(order), _BLOCK):
         block = np.arange(start, min(start + _BLOCK, len(order)))
+        alive = np.ones(len(block), np.bool_)
         if len(kept):
-            block = block[~_overlapping(boxes_xyxy, class_ids, block, kept, iou_threshold).any(axis=1)]
-        kept = np.concatenate(
-            [kept, block[_survivors(_overlapping(boxes_xyxy, class_ids, block, block, iou_threshold))]]
-        )
+            alive[_overlapping(corners, class_ids, block, kept, iou_threshold)[0]] = False
+            block = block[alive]
+        kept = np.concatenate([kept, block[_survivors(corners, class_ids, block, iou_threshold)]])
         if len(kept) >= max_detections:
             break
     return order[kept[:max_detections]]
 
 
+def _survivors(
+    corners: Float32Array, class_ids: Int64Array | None, block: npt.NDArray[np.intp], iou_threshold: float
+) -> npt.NDArray[np.bool_]:
+    """Mask (B,) of the boxes of a block, by falling score, that no better surviving one of the block overlaps."""
+    better, worse = _overlapping(corners, class_ids, block, block, iou_threshold)
+    ordered = better < worse
+    alive = [True] * len(block)
+    # Pairs come row by row, so whether the better one survives is settled before its first pair.
+    for i, j in zip(better[ordered].tolist(), worse[ordered].tolist(), strict=True):
+        if alive[i]:
+            alive[j] = False
+    return np.array(alive, np.bool_)
+
+
 def _overlapping(
-    boxes_xyxy: Float32Array,
+    corners: Float32Array,
     class_ids: Int64Array | None,
     rows: npt.NDArray[np.intp],
     columns: npt.NDArray[np.intp],
     iou_threshold: float,
-) -> npt.NDArray[np.bool_]:
-    """(R, C) whether two boxes overlap by more than the threshold.
+) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+    """Pairs of boxes of one class that overlap by more than the threshold, row by row.
 
-    `iou > threshold` is tested as `intersection > threshold * union`, one coordinate at a time in contiguous memory:
-    several times faster than a matrix of IoU values, and boxes without area overlap nothing.
+    Few boxes touch, so that is tested first, for all; how much they overlap, for those that do. `iou > threshold` is
+    tested as `intersection > threshold * union`: boxes without area overlap nothing.
+
+    Args:
+        corners: (4, N) float32 rows x1, y1, x2, y2.
+        class_ids: (N,) int64, or None.
+        rows: (R,) indices of boxes.
+        columns: (C,) indices of boxes.
+        iou_threshold: Overlap above which a pair counts.
+
+    Returns:
+        Two (P,) arrays: positions in `rows` and in `columns`.
     """
-    left, top, right, bottom = np.ascontiguousarray(boxes_xyxy[rows].T)[:, :, None]
-    other_left, other_top, other_right, other_bottom = np.ascontiguousarray(boxes_xyxy[columns].T)[:, None, :]
-    intersection = np.minimum(right, other_right)
-    intersection -= np.maximum(left, other_left)
-    np.maximum(intersection, 0, out=intersection)
-    height = np.minimum(bottom, other_bottom)
-    height -= np.maximum(top, other_top)
-    np.maximum(height, 0, out=height)
-    intersection *= height
-    union = (right - left) * (bottom - top) + (other_right - other_left) * (other_bottom - other_top)
-    union -= intersection
-    union *= np.float32(iou_threshold)
-    over: npt.NDArray[np.bool_] = intersection > union
+    a, b = corners[:, rows], corners[:, columns]
+    left, top, right, bottom = a[:, :, None]
+    touching = left < b[2]
+    touching &= right > b[0]
+    touching &= top < b[3]
+    touching &= bottom > b[1]
     if class_ids is not None:
-        over &= class_ids[rows][:, None] == class_ids[columns]
-    return over
-
-
-def _survivors(over: npt.NDArray[np.bool_]) -> list[int]:
-    """Rows of a block that no better surviving row overlaps; (B, B), rows by falling score.
-
-    A row of booleans is one long integer here: the loop over rows is then a few operations each.
-    """
-    bits = np.packbits(over, axis=1, bitorder="little")
-    survivors, dropped = [], 0
-    for i, row in enumerate(bits):
-        if not dropped >> i & 1:
-            survivors.append(i)
-            dropped |= int.from_bytes(row.tobytes(), "little")
-    return survivors
+        touching &= class_ids[rows][:, None] == class_ids[columns]
+    # Several times faster than `nonzero` in two dimensions.
+    row, column = np.divmod(np.flatnonzero(touching), len(columns))
+    a, b = a.take(row, axis=1), b.take(column, axis=1)
+    overlap_wh = np.minimum(a[2:], b[2:]) - np.maximum(a[:2], b[:2])
+    intersection = overlap_wh[0] * overlap_wh[1]
+    a_wh, b_wh = a[2:] - a[:2], b[2:] - b[:2]
+    union = a_wh[0] * a_wh[1] + b_wh[0] * b_wh[1] - intersection
+    over = intersection > np.float32(iou_threshold) * union
+    return row[over], column[over]

@@ -186,7 +186,8 @@ class Detector:
             found = found.select(settings.wanted[found.class_ids])
         boxes_xyxy = clip_boxes(inference.transform.to_source(found.boxes_xyxy), inference.source_wh)
         visible = (boxes_xyxy[:, 2] > boxes_xyxy[:, 0]) & (boxes_xyxy[:, 3] > boxes_xyxy[:, 1])
-        found, boxes_xyxy = found.select(visible), boxes_xyxy[visible]
+        if not visible.all():
+            found, boxes_xyxy = found.select(visible), boxes_xyxy[visible]
         if not len(found):
             return Detections.empty()
         if self._head.needs_suppression or params.class_agnostic:

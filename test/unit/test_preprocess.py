@@ -69,6 +69,24 @@ def test_area_interpolation_is_the_mean_of_the_covered_pixels() -> None:
     np.testing.assert_allclose(fill(spec, rgb)[0], means.transpose(2, 0, 1), atol=0.51)
 
 
+@pytest.mark.parametrize("size", [(320, 180), (80, 240), (100, 90)])
+def test_area_interpolation_counts_pixels_that_a_cell_cuts_by_their_share(size: tuple[int, int]) -> None:
+    """One axis whole and one fractional, the other way round, and both fractional: the weighted mean, rounded."""
+    spec = dataclasses.replace(BASE, resize="stretch", interpolation="area")
+    rgb = random_image(*size)
+    columns, rows = (coverage(length, cells) for length, cells in zip(size, spec.size_wh, strict=True))
+    means = np.einsum("yr,xc,rcn->nyx", rows, columns, rgb.astype(np.float64))
+    np.testing.assert_allclose(fill(spec, rgb)[0], means, atol=1.01)
+
+
+def coverage(length: int, cells: int) -> np.ndarray:
+    """(cells, length) share of each cell that each pixel covers along one axis."""
+    edges = np.arange(cells + 1) * length / cells
+    pixels = np.arange(length)
+    overlap = np.minimum(edges[1:, None], pixels + 1) - np.maximum(edges[:-1, None], pixels)
+    return np.maximum(overlap, 0) * cells / length
+
+
 def test_bytes_survive_scaling_exactly() -> None:
     """Without resizing, every one of the 256 values arrives as the float32 next to value / 255."""
     spec = dataclasses.replace(BASE, size_wh=(16, 16), scale=1 / 255)
