@@ -52,7 +52,11 @@ class PerceptionNode(Node):
         encoding = self._encoder_thread.submit(self._encode.infer, item.frame)
 
         def infer() -> Publish:
-            inferred = self._detect.infer(prepared)
+            try:
+                inferred = self._detect.infer(prepared)
+            except Exception:
+                encoding.exception()  # frames must not heap up before the encoder
+                raise
             return lambda: self._publish(item, inferred, encoding)
 
         return infer

@@ -78,7 +78,7 @@ class Worker(Generic[ItemT]):
             name: Thread name, seen in debuggers and profilers.
             source: Where items come from.
             handle: Called in the thread with each item.
-            on_error: Called in the thread with an exception of `handle`; the worker then goes on.
+            on_error: Called in the thread with an exception of source or `handle`; the worker then goes on.
         """
         self._source = source
         self._handle = handle
@@ -100,11 +100,16 @@ class Worker(Generic[ItemT]):
         return not self._thread.is_alive()
 
     def _loop(self) -> None:
-        while (item := self._source.take()) is not None:
-            self._attempt(item)
+        while self._handled_one():
+            pass
 
-    def _attempt(self, item: ItemT) -> None:
+    def _handled_one(self) -> bool:
+        """Handle the next item; False if there will be no more."""
         try:
+            item = self._source.take()
+            if item is None:
+                return False
             self._handle(item)
         except Exception as error:
             self._on_error(error)
+        return True

@@ -73,3 +73,23 @@ def test_a_worker_that_does_not_return_is_told_of() -> None:
     assert not worker.stop(timeout_s=0.05)
     release.set()
     assert worker.stop()
+
+
+def test_a_source_that_fails_once_does_not_end_the_thread() -> None:
+    class Shaky(Slot[int]):
+        failed = False
+
+        def take(self) -> int | None:
+            if not self.failed:
+                self.failed = True
+                raise RuntimeError("damaged message")
+            return super().take()
+
+    handled: list[int] = []
+    errors: list[Exception] = []
+    slot = Shaky()
+    worker = Worker("test", slot, handled.append, errors.append)
+    slot.put(1)
+    assert worker.stop()
+    assert handled == [1]
+    assert [str(error) for error in errors] == ["damaged message"]
