@@ -201,7 +201,7 @@ class TrackerParams(StageParams):
         0.5, "score from which a detection takes part in the first association", low=0.0, high=1.0, live=True
     )
     low_threshold: float = _setting(
-        0.1, "score from which a detection can keep a known track alive", low=0.0, high=1.0, live=True
+        0.2, "score from which a detection can keep a known track alive", low=0.0, high=1.0, live=True
     )
     new_track_threshold: float = _setting(
         0.6, "score from which an unmatched detection starts a track", low=0.0, high=1.0, live=True
@@ -210,7 +210,7 @@ class TrackerParams(StageParams):
         0.7, "score from which a detection confirms its track at once", low=0.0, high=1.0, live=True
     )
     confirm_time: float = _setting(
-        0.09, "time over which a less sure track must be seen to be confirmed", unit="s", low=0.0, high=10.0, live=True
+        0.15, "time over which a less sure track must be seen to be confirmed", unit="s", low=0.0, high=10.0, live=True
     )
     lost_time: float = _setting(1.5, "time after which an unseen track ends", unit="s", low=0.0, high=60.0, live=True)
     occlusion_time: float = _setting(

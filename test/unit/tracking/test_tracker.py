@@ -41,8 +41,8 @@ def test_a_sure_detection_is_out_with_its_first_frame() -> None:
 
 
 def test_a_less_sure_one_must_last() -> None:
-    states = [int(tracks.states[0]) for tracks in run([detections(STILL, 0.65)] * 5, rate_hz=20)]
-    assert states == [TrackState.TENTATIVE] * 2 + [TrackState.CONFIRMED] * 3  # confirm_time is 90 ms
+    states = [int(tracks.states[0]) for tracks in run([detections(STILL, 0.65)] * 5, rate_hz=10)]
+    assert states == [TrackState.TENTATIVE] * 2 + [TrackState.CONFIRMED] * 3  # confirm_time is 150 ms
 
 
 def test_a_less_sure_one_seen_once_is_gone() -> None:
