@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from rclpy.node import Node
 from sensor_msgs.msg import CompressedImage, Image
@@ -77,7 +77,7 @@ class CameraIntake:
     """
 
     def __init__(self, node: Node, params: CameraParams, prepare: Callable[[CameraFrame], Infer]) -> None:
-        """Subscribe and start the workers.
+        """Subscribe.
 
         Args:
             node: Node that owns the subscription.
@@ -101,12 +101,16 @@ class CameraIntake:
         self._reader: NewestReader[Image | CompressedImage] = NewestReader(node, self._type, self.topic, self._qos)
         self._prepared: Slot[_Prepared] = Slot()
         self._inferred: Slot[_Inferred] = Slot()
+        self._workers: tuple[Worker[Any], ...] = ()
+        self._timer = node.create_timer(QOS_CHECK_PERIOD_S, self._watch_publishers, clock=STEADY_CLOCK)
+
+    def start(self) -> None:
+        """Start the workers."""
         self._workers = (
             Worker("frames", self._reader, self._prepare, self._on_error),
             Worker("networks", self._prepared, self._infer, self._on_error),
             Worker("results", self._inferred, self._publish, self._on_error),
         )
-        self._timer = node.create_timer(QOS_CHECK_PERIOD_S, self._watch_publishers, clock=STEADY_CLOCK)
 
     @property
     def is_waiting(self) -> bool:

@@ -25,6 +25,10 @@ class EncoderNode(Node):
         self._camera = CameraIntake(self, self._settings["camera"], self._prepare)
         self._diagnostics.watch_camera(self._camera, self._settings["camera"])
 
+    def start(self) -> None:
+        """Begin to process frames."""
+        self._camera.start()
+
     def close(self) -> bool:
         """Stop the workers and destroy the node; False if a network does not return."""
         if not self._camera.stop():

@@ -39,6 +39,10 @@ class PerceptionNode(Node):
         self._camera = CameraIntake(self, self._settings["camera"], self._prepare)
         self._diagnostics.watch_camera(self._camera, self._settings["camera"])
 
+    def start(self) -> None:
+        """Begin to process frames."""
+        self._camera.start()
+
     def close(self) -> bool:
         """Stop the threads and destroy the node; False if a network does not return."""
         if not self._camera.stop():

@@ -24,7 +24,10 @@ SWITCH_INTERVAL_S = 0.0001
 
 
 class ManagedNode(Protocol):
-    """A node that can be closed."""
+    """A node that is started when it is complete, and closed."""
+
+    def start(self) -> None:
+        """Begin to work; until then it has no thread, which an interrupted start would leave behind in rclpy."""
 
     def close(self) -> bool:
         """Stop threads and destroy the node; False, with the node left as it is, if a thread does not end."""
@@ -144,6 +147,7 @@ def run(make_node: Callable[[], ManagedNode]) -> int:
         end = init_interruptible(raising=True)
         node = make_node()
         end.raising = False
+        node.start()
         executor = SingleThreadedExecutor()
         executor.add_node(node)
         while not end.wanted:

@@ -25,6 +25,9 @@ class TrackerNode(Node):
         self._diagnostics = Diagnostics(self)
         self._track = TrackStage(self, self._diagnostics, self._settings["tracker"])
         self._class_ids: dict[str, int] = {}
+
+    def start(self) -> None:
+        """Begin to take detections."""
         self._subscription = self.create_subscription(Detection2DArray, "detections", self._on_detections, RESULT_QOS)
 
     def close(self) -> bool:
