@@ -27,12 +27,15 @@ def _check_array(name: str, array: Any, shape: tuple[int | None, ...], dtype: np
     Raises:
         InvalidValueError: If `array` is no ndarray, or its dtype or shape differs.
     """
+    if isinstance(array, np.ndarray) and array.dtype == dtype and len(shape) == array.ndim:
+        for want, have in zip(shape, array.shape, strict=True):
+            if want is not None and want != have:
+                break
+        else:
+            return
     wanted = f"{np.dtype(dtype).name} array of shape ({', '.join('*' if n is None else str(n) for n in shape)})"
-    if not isinstance(array, np.ndarray):
-        raise InvalidValueError(f"{name}: expected a {wanted}, got {type(array).__name__}")
-    fits = array.ndim == len(shape) and all(want in (None, have) for want, have in zip(shape, array.shape, strict=True))
-    if array.dtype != dtype or not fits:
-        raise InvalidValueError(f"{name}: expected a {wanted}, got {array.dtype.name} of shape {array.shape}")
+    found = f"{array.dtype.name} of shape {array.shape}" if isinstance(array, np.ndarray) else type(array).__name__
+    raise InvalidValueError(f"{name}: expected a {wanted}, got {found}")
 
 
 @dataclass(frozen=True, eq=False)

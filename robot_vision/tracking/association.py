@@ -122,8 +122,9 @@ def mutual_best(pairs: Pairs) -> Int64Array:
 def assign(rows: Int64Array, columns: Int64Array, gains: Float64Array, shape: tuple[int, int]) -> Int64Array:
     """The one-to-one choice of pairs with the largest total gain.
 
-    Pairs whose two ends occur in no other pair are taken at once; the rest falls into connected components, which are
-    solved independently of one another.
+    A pair that gains more than the best other pair of its row and the best other pair of its column together belongs to
+    every best choice: instead of whatever two pairs its ends were given, it gains more alone. Nearly all pairs are taken
+    or ruled out by that; the rest falls into connected components, which are solved independently of one another.
 
     Args:
         rows: (P,) int64, each below `shape[0]`; a (row, column) occurs at most once.
@@ -134,14 +135,31 @@ def assign(rows: Int64Array, columns: Int64Array, gains: Float64Array, shape: tu
     Returns:
         Index (K,) int64 into the pairs, in no particular order.
     """
-    row_degree = np.bincount(rows, minlength=shape[0])
-    column_degree = np.bincount(columns, minlength=shape[1])
-    competes = row_degree.take(rows) + column_degree.take(columns) > 2
-    contested = competes.nonzero()[0]
-    if not len(contested):
+    if np.bincount(rows).max(initial=0) <= 1 and np.bincount(columns).max(initial=0) <= 1:
         return np.arange(len(rows))
+    rival = _best_other(rows, gains, shape[0]) + _best_other(columns, gains, shape[1])
+    taken = (gains > rival).nonzero()[0]
+    free_rows, free_columns = np.ones(shape[0], bool), np.ones(shape[1], bool)
+    free_rows[rows[taken]] = False
+    free_columns[columns[taken]] = False
+    contested = (free_rows.take(rows) & free_columns.take(columns)).nonzero()[0]
+    if not len(contested):
+        return taken
     solved = _assign_contested(rows[contested], columns[contested], gains[contested], shape)
-    return np.concatenate([(~competes).nonzero()[0], contested[solved]])
+    return np.concatenate([taken, contested[solved]])
+
+
+def _best_other(index: Int64Array, gains: Float64Array, size: int) -> Float64Array:
+    """For each pair (P,) the largest gain of another pair with the same index; 0 where there is none."""
+    best = np.zeros(size)
+    np.maximum.at(best, index, gains)
+    is_best = gains == best.take(index)
+    second = np.zeros(size)
+    np.maximum.at(second, index, np.where(is_best, 0.0, gains))
+    if np.count_nonzero(is_best) > np.count_nonzero(best):
+        tied = np.bincount(index[is_best], minlength=size) > 1
+        second[tied] = best[tied]
+    return np.where(is_best, second.take(index), best.take(index))
 
 
 def _assign_contested(rows: Int64Array, columns: Int64Array, gains: Float64Array, shape: tuple[int, int]) -> Int64Array:

@@ -58,14 +58,11 @@ def observe(detections: Detections, score_threshold: float) -> tuple[Observation
 def _well_formed(detections: Detections) -> npt.NDArray[np.bool_]:
     """Mask (N,) of the detections that make sense."""
     boxes = detections.boxes_xyxy
-    good = np.isfinite(detections.scores)
-    finite = np.isfinite(boxes)
-    if np.count_nonzero(finite) < finite.size:
-        good &= finite.all(axis=1)
-        boxes = np.where(finite, boxes, 0.0)
-    sizes = boxes[:, 2:] - boxes[:, :2]
+    # A corner that is no finite number makes a size that is none, which passes no comparison.
+    with np.errstate(invalid="ignore"):
+        sizes = boxes[:, 2:] - boxes[:, :2]
     fitting = (sizes > 0) & (sizes < _LARGEST_SIZE)
-    return np.asarray(good & fitting[:, 0] & fitting[:, 1])
+    return np.asarray(fitting[:, 0] & fitting[:, 1] & np.isfinite(detections.scores))
 
 
 def _canonical_order(detections: Detections, scores: Float64Array, index: Int64Array) -> Int64Array:

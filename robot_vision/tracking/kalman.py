@@ -89,8 +89,10 @@ class BoxFilter:
             New (4, 5, N) float64 moments; widths and heights are at least `SMALLEST_SIZE`.
         """
         powers = np.array([0.0, 0.0, seconds**3 / 3.0, seconds**2 / 2.0, seconds])
-        noise = np.outer(self._acceleration_variance, powers)[:, :, None]
-        out: Float64Array = self._transition(seconds) @ moments
+        noise = (self._acceleration_variance[:, None] * powers)[:, :, None]
+        # Centre and size axes come in pairs that move alike.
+        pairs = moments.reshape(2, 2, 5, -1)
+        out: Float64Array = (self._transitions(seconds) @ pairs).reshape(moments.shape)
         out += noise * (moments[2, 0] * moments[3, 0])
         sizes = out[2:, 0]
         np.maximum(sizes, SMALLEST_SIZE, out=sizes)
@@ -116,26 +118,28 @@ class BoxFilter:
         out[:, 2:4] *= 1.0 - gains[:, :1]
         return out
 
-    def _transition(self, seconds: float) -> Float64Array:
-        """(4, 5, 5) map of each axis' moments over some time."""
+    def _transitions(self, seconds: float) -> Float64Array:
+        """(2, 1, 5, 5) maps over some time of the moments of a centre's axes and of a size's axes."""
         lost = -math.expm1(-seconds / self._growth_memory)
-        keep = _per_axis(1.0, 1.0 - lost)
-        step = _per_axis(seconds, self._growth_memory * lost)
-        transition: Float64Array = np.zeros((4, 5, 5))
-        transition[:, 0, 0] = transition[:, 2, 2] = 1.0
-        transition[:, 1, 1] = transition[:, 3, 3] = keep
-        transition[:, 4, 4] = keep * keep
-        transition[:, 0, 1] = step
-        transition[:, 2, 3] = 2.0 * step
-        transition[:, 2, 4] = step * step
-        transition[:, 3, 4] = keep * step
-        return transition
+        axes = (seconds, 1.0), (self._growth_memory * lost, 1.0 - lost)
+        return np.array([[_transition(step, keep)] for step, keep in axes])
 
     def _measurement_variance(self, boxes_cxcywh: Float64Array, scores: Float64Array) -> Float64Array:
         inflation = 1.0 + self._score_factor * (1.0 - scores)
         inflation *= inflation
         inflation *= boxes_cxcywh[2] * boxes_cxcywh[3]
         return np.asarray(self._error_variance * inflation)
+
+
+def _transition(step: float, keep: float) -> list[list[float]]:
+    """Map of one axis' moments, for the way per unit of velocity and the share of the velocity that is kept."""
+    return [
+        [1.0, step, 0.0, 0.0, 0.0],
+        [0.0, keep, 0.0, 0.0, 0.0],
+        [0.0, 0.0, 1.0, 2.0 * step, step * step],
+        [0.0, 0.0, 0.0, keep, keep * step],
+        [0.0, 0.0, 0.0, 0.0, keep * keep],
+    ]
 
 
 def _per_axis(centre: float, size: float) -> Float64Array:

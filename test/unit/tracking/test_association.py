@@ -63,6 +63,19 @@ def test_assignment_equals_brute_force(seed: int) -> None:
     assert gain[chosen].sum() == pytest.approx(best_total(matrix), abs=1e-12)
 
 
+@pytest.mark.parametrize("seed", range(60))
+def test_assignment_of_equal_gains_equals_brute_force(seed: int) -> None:
+    """Several equally good pairs of a row or column, of which no shortcut may take two."""
+    rng = np.random.default_rng(seed)
+    _, _, _, matrix = random_pairs(*rng.integers(1, 7, 2), rng.uniform(0.3, 1), rng)
+    matrix = np.ceil(matrix * 3) / 3
+    row, column = matrix.nonzero()
+    gain = matrix[row, column]
+    chosen = assign(row, column, gain, matrix.shape)
+    assert len(set(row[chosen])) == len(set(column[chosen])) == len(chosen)
+    assert gain[chosen].sum() == pytest.approx(best_total(matrix), abs=1e-12)
+
+
 @pytest.mark.parametrize("density", [0.002, 0.006, 0.01, 0.05])
 def test_components_equal_one_dense_solve(density: float) -> None:
     rng = np.random.default_rng(int(1e4 * density))
