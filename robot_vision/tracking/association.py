@@ -123,8 +123,8 @@ def assign(rows: Int64Array, columns: Int64Array, gains: Float64Array, shape: tu
     """The one-to-one choice of pairs with the largest total gain.
 
     A pair that gains more than the best other pair of its row and the best other pair of its column together belongs to
-    every best choice: instead of whatever two pairs its ends were given, it gains more alone. Nearly all pairs are taken
-    or ruled out by that; the rest falls into connected components, which are solved independently of one another.
+    every best choice: instead of whatever two pairs its ends were given, it gains more alone. Nearly all pairs are
+    taken or ruled out by that; the rest falls into connected components, which are solved independently of one another.
 
     Args:
         rows: (P,) int64, each below `shape[0]`; a (row, column) occurs at most once.
