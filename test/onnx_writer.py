@@ -17,20 +17,26 @@ Dimensions = Sequence[int | str]
 def write_network(
     path: Path,
     input_shape: Dimensions,
-    outputs: Mapping[str, np.ndarray | None],
+    outputs: Mapping[str, np.ndarray | str | None],
     *,
     input_name: str = "images",
     input_type: int = FLOAT,
     metadata: Mapping[str, str] | None = None,
     fails_at_run: bool = False,
 ) -> Path:
-    """A network whose outputs are constants, or (None) copies of its input.
+    """A network whose outputs are constants, or (None) copies of its input, or copies of one more input of that name.
+
+    That further input holds whole numbers of shape (1, 2).
 
     With `fails_at_run` one more node reshapes the input to a size it cannot have; a free dimension in `input_shape`
     keeps that from being noticed earlier.
     """
     nodes, initializers, infos = [], [], []
     for name, value in outputs.items():
+        if isinstance(value, str):
+            nodes.append(_node("Identity", [value], name))
+            infos.append(_value_info(name, INT64, [1, 2]))
+            continue
         nodes.append(_node("Identity", [input_name if value is None else f"{name}_value"], name))
         infos.append(
             _value_info(name, input_type if value is None else FLOAT, input_shape if value is None else value.shape)
@@ -43,7 +49,9 @@ def write_network(
         infos.append(_value_info("never", FLOAT, [7]))
     graph = b"".join(
         [*(_message(1, node) for node in nodes), _text(2, "test"), *(_message(5, tensor) for tensor in initializers),
-         _message(11, _value_info(input_name, input_type, input_shape)), *(_message(12, info) for info in infos)]
+         _message(11, _value_info(input_name, input_type, input_shape)),
+         *(_message(11, _value_info(value, INT64, [1, 2])) for value in outputs.values() if isinstance(value, str)),
+         *(_message(12, info) for info in infos)]
     )  # fmt: skip
     properties = [_message(14, _text(1, key) + _text(2, value)) for key, value in (metadata or {}).items()]
     opset = _text(1, "") + _integer(2, 13)

@@ -6,7 +6,8 @@ what is not finite. A candidate's class is its best one.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -16,12 +17,13 @@ import numpy.typing as npt
 
 from robot_vision.errors import ModelError
 from robot_vision.geometry import cxcywh_to_xyxy
-from robot_vision.runtime.card import Head
+from robot_vision.runtime.layouts import STRIDES, Head
 from robot_vision.types import Float32Array, Int64Array
 
 Size = tuple[int, int]
-_STRIDES = (8, 16, 32)
+Outputs = Sequence[npt.NDArray[Any]]
 _SCORE_TOLERANCE = 1e-3
+_LARGEST_LOGIT = 80.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,11 +48,11 @@ class Candidates:
         return Candidates(self.boxes_xyxy[index], self.scores[index], self.class_ids[index])
 
 
-def decode_yolov8(output: Float32Array, size_wh: Size, threshold: float) -> Candidates:  # noqa: ARG001
+def decode_yolov8(outputs: Outputs, size_wh: Size, threshold: float) -> Candidates:  # noqa: ARG001
     """Anchor-free layout of YOLOv8, v9, v11 and of this project's own detector.
 
     Args:
-        output: (1, 4 + C, N) float32: rows cx, cy, w, h in network pixels, then one probability a class.
+        outputs: One, (1, 4 + C, N) float32: rows cx, cy, w, h in network pixels, then one probability a class.
         size_wh: Width and height of the network's input; not needed here.
         threshold: Smallest score to keep.
 
@@ -60,18 +62,18 @@ def decode_yolov8(output: Float32Array, size_wh: Size, threshold: float) -> Cand
     Raises:
         ModelError: If a score is no probability.
     """
-    boxes, scores = output[0, :4], output[0, 4:]
+    boxes, scores = outputs[0][0, :4], outputs[0][0, 4:]
     kept = np.flatnonzero(scores.max(axis=0) >= threshold)
     chosen = scores[:, kept]
     class_ids = chosen.argmax(axis=0)
     return _finite(cxcywh_to_xyxy(boxes[:, kept].T), chosen[class_ids, np.arange(len(kept))], class_ids)
 
 
-def decode_yolov5(output: Float32Array, size_wh: Size, threshold: float) -> Candidates:  # noqa: ARG001
+def decode_yolov5(outputs: Outputs, size_wh: Size, threshold: float) -> Candidates:  # noqa: ARG001
     """Layout of YOLOv5 and v7, and of YOLOX exports that decode their boxes themselves.
 
     Args:
-        output: (1, N, 5 + C) float32: cx, cy, w, h in network pixels, objectness, one probability a class.
+        outputs: One, (1, N, 5 + C) float32: cx, cy, w, h in network pixels, objectness, one probability a class.
         size_wh: Width and height of the network's input; not needed here.
         threshold: Smallest score (objectness times class probability) to keep.
 
@@ -81,15 +83,15 @@ def decode_yolov5(output: Float32Array, size_wh: Size, threshold: float) -> Cand
     Raises:
         ModelError: If a score is no probability.
     """
-    rows, scores, class_ids = _scored_rows(output, threshold)[:3]
+    rows, scores, class_ids = _scored_rows(outputs[0], threshold)[:3]
     return _finite(cxcywh_to_xyxy(rows[:, :4]), scores, class_ids)
 
 
-def decode_yolox(output: Float32Array, size_wh: Size, threshold: float) -> Candidates:
+def decode_yolox(outputs: Outputs, size_wh: Size, threshold: float) -> Candidates:
     """Raw grid of YOLOX (Ge et al., "YOLOX: Exceeding YOLO Series in 2021", 2021).
 
     Args:
-        output: (1, N, 5 + C) float32: offset of the centre within the cell and logarithm of w, h, in units of the
+        outputs: One, (1, N, 5 + C) float32: offset of the centre within the cell and logarithm of w, h, in units of the
             cell's stride, then objectness and one probability a class; cells row by row, strides 8, 16, 32.
         size_wh: Width and height of the network's input in pixels.
         threshold: Smallest score (objectness times class probability) to keep.
@@ -100,7 +102,7 @@ def decode_yolox(output: Float32Array, size_wh: Size, threshold: float) -> Candi
     Raises:
         ModelError: If a score is no probability.
     """
-    rows, scores, class_ids, kept = _scored_rows(output, threshold)
+    rows, scores, class_ids, kept = _scored_rows(outputs[0], threshold)
     cells = _grid(size_wh)[kept]
     stride = cells[:, 2:]
     with np.errstate(over="ignore"):
@@ -108,11 +110,11 @@ def decode_yolox(output: Float32Array, size_wh: Size, threshold: float) -> Candi
     return _finite(cxcywh_to_xyxy(boxes_cxcywh), scores, class_ids)
 
 
-def decode_yolov10(output: Float32Array, size_wh: Size, threshold: float) -> Candidates:  # noqa: ARG001
+def decode_yolov10(outputs: Outputs, size_wh: Size, threshold: float) -> Candidates:  # noqa: ARG001
     """Finished boxes: end-to-end networks such as YOLOv10, and exports with suppression built in.
 
     Args:
-        output: (1, N, 6) float32: x1, y1, x2, y2 in network pixels, score, class id.
+        outputs: One, (1, N, 6) float32: x1, y1, x2, y2 in network pixels, score, class id.
         size_wh: Width and height of the network's input; not needed here.
         threshold: Smallest score to keep.
 
@@ -122,10 +124,124 @@ def decode_yolov10(output: Float32Array, size_wh: Size, threshold: float) -> Can
     Raises:
         ModelError: If a score is no probability.
     """
-    rows = output[0]
-    rows = rows[rows[:, 4] >= threshold]
-    rows = rows[np.isfinite(rows[:, 5])]
-    return _finite(rows[:, :4], rows[:, 4], rows[:, 5].astype(np.int64))
+    rows = outputs[0][0]
+    return _finished(rows[:, :4], rows[:, 4], rows[:, 5], threshold)
+
+
+def decode_nms_rows(outputs: Outputs, size_wh: Size, threshold: float) -> Candidates:  # noqa: ARG001
+    """Finished boxes as YOLOv7 exports them with suppression inside.
+
+    Args:
+        outputs: One, (N, 7) float32: number of the image, x1, y1, x2, y2 in network pixels, class id, score; rows of
+            other images than the first are left out.
+        size_wh: Width and height of the network's input; not needed here.
+        threshold: Smallest score to keep.
+
+    Returns:
+        The candidates in the order of the output's rows.
+
+    Raises:
+        ModelError: If a score is no probability.
+    """
+    rows = outputs[0][outputs[0][:, 0] == 0]
+    return _finished(rows[:, 1:5], rows[:, 6], rows[:, 5], threshold)
+
+
+def decode_nms_outputs(outputs: Outputs, size_wh: Size, threshold: float) -> Candidates:  # noqa: ARG001
+    """Finished boxes in four outputs, as TensorRT's EfficientNMS plug-in gives them.
+
+    Args:
+        outputs: Number of boxes (1, 1); boxes (1, N, 4) float32 x1, y1, x2, y2 in network pixels; scores (1, N)
+            float32; class ids (1, N). What lies behind the number is padding.
+        size_wh: Width and height of the network's input; not needed here.
+        threshold: Smallest score to keep.
+
+    Returns:
+        The candidates in the order of the outputs.
+
+    Raises:
+        ModelError: If a score is no probability.
+    """
+    count = int(outputs[0].reshape(-1)[0])
+    boxes, scores, class_ids = (output[0, :count] for output in outputs[1:])
+    return _finished(boxes, scores, class_ids, threshold)
+
+
+def decode_detr(outputs: Outputs, size_wh: Size, threshold: float) -> Candidates:
+    """Raw queries of the DETR family with independent class logits, such as RT-DETR and D-FINE.
+
+    (Zhao et al., "DETRs Beat YOLOs on Real-time Object Detection", 2024.)
+
+    Args:
+        outputs: Class logits (1, N, C) and boxes (1, N, 4) float32 cx, cy, w, h relative to the input's size.
+        size_wh: Width and height of the network's input in pixels.
+        threshold: Smallest score to keep.
+
+    Returns:
+        The candidates in the order of the queries.
+
+    Raises:
+        ModelError: Never; every logit has a score within [0, 1].
+    """
+    logits, boxes = outputs[0][0], outputs[1][0]
+    best = logits.max(axis=1)
+    # The score of a logit is 1 / (1 + exp(-logit)), which grows with it.
+    kept = np.flatnonzero((best >= _logit(threshold)) & np.isfinite(best))
+    scale = np.array([*size_wh, *size_wh], np.float32)
+    scores = 1 / (1 + np.exp(-np.clip(best[kept], -_LARGEST_LOGIT, _LARGEST_LOGIT)))
+    return _finite(cxcywh_to_xyxy(boxes[kept] * scale), scores, logits[kept].argmax(axis=1))
+
+
+def decode_detr_boxes(outputs: Outputs, size_wh: Size, threshold: float) -> Candidates:  # noqa: ARG001
+    """Finished boxes of the DETR family, exported with its post-processing.
+
+    Args:
+        outputs: Class ids (1, N), boxes (1, N, 4) float32 x1, y1, x2, y2 in network pixels (the session tells a network
+            that asks for the image's size the size of its input), scores (1, N) float32.
+        size_wh: Width and height of the network's input; not needed here.
+        threshold: Smallest score to keep.
+
+    Returns:
+        The candidates in the order of the outputs.
+
+    Raises:
+        ModelError: If a score is no probability.
+    """
+    class_ids, boxes, scores = (output[0] for output in outputs)
+    return _finished(boxes, scores, class_ids, threshold)
+
+
+def decode_nanodet(outputs: Outputs, size_wh: Size, threshold: float) -> Candidates:
+    """NanoDet's grid: each side of a box is the mean of a distribution over distances.
+
+    (Li et al., "Generalized Focal Loss", 2020.)
+
+    Args:
+        outputs: Class scores (1, cells, C) float32 at strides 8, 16 and 32, then as many arrays (1, cells, 4 · bins)
+            float32 of logits over the distances 0, 1, 2, … strides from the cell's centre to left, top, right, bottom.
+        size_wh: Width and height of the network's input in pixels.
+        threshold: Smallest score to keep.
+
+    Returns:
+        The candidates, cell by cell.
+
+    Raises:
+        ModelError: If a score is no probability.
+    """
+    levels = len(outputs) // 2
+    scores = np.concatenate([output[0] for output in outputs[:levels]])
+    kept = np.flatnonzero(scores.max(axis=1) >= threshold)
+    bins = outputs[levels].shape[2] // 4
+    logits = np.concatenate([output[0] for output in outputs[levels:]])[kept].reshape(len(kept), 4, bins)
+    with np.errstate(invalid="ignore"):  # an infinite logit makes a box that is not finite and is dropped
+        weights = np.exp(logits - logits.max(axis=2, keepdims=True))
+    distances = (weights @ np.arange(bins, dtype=np.float32)) / weights.sum(axis=2)
+    cells = _grid(size_wh)[kept]
+    stride = cells[:, 2:]
+    centres = (cells[:, :2] + np.float32(0.5)) * stride
+    boxes = np.concatenate([centres - distances[:, :2] * stride, centres + distances[:, 2:] * stride], axis=1)
+    class_ids = scores[kept].argmax(axis=1)
+    return _finite(boxes, scores[kept, class_ids], class_ids)
 
 
 @dataclass(frozen=True)
@@ -133,11 +249,11 @@ class HeadDecoder:
     """What is done with the output of one layout.
 
     Attributes:
-        decode: Output, input size and score threshold to candidates.
+        decode: Outputs in the layout's order, input size and score threshold to candidates.
         needs_suppression: Whether one object gives several candidates.
     """
 
-    decode: Callable[[Float32Array, Size, float], Candidates]
+    decode: Callable[[Outputs, Size, float], Candidates]
     needs_suppression: bool = True
 
 
@@ -146,6 +262,11 @@ HEADS: dict[Head, HeadDecoder] = {
     "yolov8": HeadDecoder(decode_yolov8),
     "yolov10": HeadDecoder(decode_yolov10, needs_suppression=False),
     "yolox": HeadDecoder(decode_yolox),
+    "nms_rows": HeadDecoder(decode_nms_rows, needs_suppression=False),
+    "nms_outputs": HeadDecoder(decode_nms_outputs, needs_suppression=False),
+    "detr": HeadDecoder(decode_detr, needs_suppression=False),
+    "detr_boxes": HeadDecoder(decode_detr_boxes, needs_suppression=False),
+    "nanodet": HeadDecoder(decode_nanodet),
 }
 
 
@@ -168,12 +289,27 @@ def _scored_rows(
 def _grid(size_wh: Size) -> Float32Array:
     """(N, 3) float32: column, row and stride of every cell."""
     levels = []
-    for stride in _STRIDES:
+    for stride in STRIDES:
         columns, rows = np.meshgrid(np.arange(size_wh[0] // stride), np.arange(size_wh[1] // stride))
         levels.append(np.stack([columns.ravel(), rows.ravel(), np.full(columns.size, stride)], axis=1))
     grid = np.concatenate(levels).astype(np.float32)
     grid.flags.writeable = False
     return grid
+
+
+def _finished(
+    boxes_xyxy: Float32Array, scores: Float32Array, class_ids: npt.NDArray[Any], threshold: float
+) -> Candidates:
+    """Candidates out of what a network has decided already; rows without a class number are dropped."""
+    kept = np.flatnonzero((scores >= threshold) & np.isfinite(class_ids))
+    return _finite(boxes_xyxy[kept], scores[kept], class_ids[kept].astype(np.int64))
+
+
+def _logit(probability: float) -> float:
+    """Number whose logistic function is the probability."""
+    if not 0 < probability < 1:
+        return -math.inf if probability <= 0 else math.inf
+    return math.log(probability / (1 - probability))
 
 
 def _finite(boxes_xyxy: Float32Array, scores: Float32Array, class_ids: Int64Array) -> Candidates:

@@ -16,9 +16,11 @@ from robot_vision.geometry import ResizeTransform, clip_boxes
 from robot_vision.params import DetectorParams, SessionParams
 from robot_vision.preprocess import Preprocessor
 from robot_vision.runtime.card import ModelCard
-from robot_vision.runtime.export import class_count, recognise_head
+from robot_vision.runtime.layouts import Head, Layout, Output, recognise_layout
 from robot_vision.runtime.session import OnnxSession, Session
 from robot_vision.types import Detections, Float32Array, Frame
+
+_COLUMNS_BESIDE_CLASSES = {"yolov5": 5, "yolov8": 4}
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,7 +91,8 @@ class Detector:
         self._preprocessor = Preprocessor(card.input)
         self.session: Session = OnnxSession(card, session_params) if session is None else session
         self._inputs = cycle((self.session.new_input(), self.session.new_input()))
-        self._head = _head_of(card, list(self.session.output_shapes))
+        self._layout = _layout_of(card, self.session.outputs)
+        self._head: HeadDecoder = HEADS[self._layout.head]
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -180,7 +183,8 @@ class Detector:
         """
         settings = self._settings
         params = settings.params
-        found = self._head.decode(inference.outputs[0], self.card.input.size_wh, params.confidence_threshold)
+        outputs = [inference.outputs[index] for index in self._layout.order]
+        found = self._head.decode(outputs, self.card.input.size_wh, params.confidence_threshold)
         self._check_classes(found)
         if settings.wanted is not None:
             found = found.select(settings.wanted[found.class_ids])
@@ -214,24 +218,31 @@ class Detector:
             )
 
 
-def _head_of(card: ModelCard, output_shapes: list[tuple[int | None, ...]]) -> HeadDecoder:
-    shapes = ", ".join(str(list(shape)) for shape in output_shapes)
-    if len(output_shapes) != 1 or len(output_shapes[0]) != 3:
-        raise ModelError(f"{card.onnx_path}: expected one output with three dimensions, the network has {shapes}")
-    recognised = recognise_head(output_shapes, card.input.size_wh)
-    head = card.head or recognised
+def _layout_of(card: ModelCard, outputs: tuple[Output, ...]) -> Layout:
+    """The layout of a network's outputs, which the card may name but not contradict."""
+    shapes = ", ".join(map(str, outputs))
+    layout = recognise_layout(outputs, card.input.size_wh)
+    head = card.head or (layout.head if layout else None)
     if head is None:
         raise ModelError(
             f"{card.onnx_path}: output {shapes} fits no known layout; set output.head in its card to one of "
             f"{', '.join(HEADS)}"
         )
-    impossible = recognised != "yolox" if head == "yolox" else head == "yolov10" and output_shapes[0][2] != 6
-    if impossible:
-        raise ModelError(f"{card.onnx_path}: the card says layout {head}, but output {shapes} cannot be that")
-    count = class_count(head, output_shapes)
-    if count is not None and count != len(card.class_names):
+    if layout is None or layout.head != head:
+        layout = _as_told(card, head, outputs, shapes)
+    if layout.class_count is not None and layout.class_count != len(card.class_names):
         raise ModelError(
-            f"{card.onnx_path}: output {shapes} as layout {head} has {count} classes, its card names "
+            f"{card.onnx_path}: output {shapes} as layout {head} has {layout.class_count} classes, its card names "
             f"{len(card.class_names)}"
         )
-    return HEADS[head]
+    return layout
+
+
+def _as_told(card: ModelCard, head: Head, outputs: tuple[Output, ...], shapes: str) -> Layout:
+    """The layout that a card names, for outputs that are recognised as another one or as none."""
+    shape = outputs[0].shape
+    fits = len(outputs) == 1 and len(shape) == 3 and head in ("yolov5", "yolov8", "yolov10")
+    if not fits or (head == "yolov10" and shape[2] != 6):
+        raise ModelError(f"{card.onnx_path}: the card says layout {head}, but output {shapes} cannot be that")
+    width = {"yolov5": shape[2], "yolov8": shape[1]}.get(head)
+    return Layout(head, (0,), width - _COLUMNS_BESIDE_CLASSES[head] if width else None, "the card")

@@ -14,12 +14,12 @@ import yaml
 from robot_vision.errors import ModelError
 from robot_vision.geometry import ResizeRule
 from robot_vision.runtime.card_fields import CardFields
+from robot_vision.runtime.layouts import Head
 from robot_vision.shipped import shared_folders
 
 Task = Literal["detection", "latent_encoder", "latent_decoder"]
 Colour = Literal["RGB", "BGR"]
 Interpolation = Literal["linear", "area"]
-Head = Literal["yolov5", "yolov8", "yolov10", "yolox"]
 
 MAX_SIDE = 8192
 MAX_LATENT = 65536

@@ -13,17 +13,16 @@ from typing import Any, get_args
 import onnxruntime as ort
 
 from robot_vision.errors import ModelError
-from robot_vision.runtime.card import Head, InputSpec, ModelCard, file_sha256
-from robot_vision.runtime.session import open_network
+from robot_vision.runtime.card import InputSpec, ModelCard, file_sha256
+from robot_vision.runtime.layouts import Head, Layout, Output, Size, recognise_layout
+from robot_vision.runtime.session import SIZE_INPUT, open_network
 
 _LOG = logging.getLogger(__name__)
 
-Shape = tuple[int | None, ...]
-Size = tuple[int, int]
-
-_STRIDES = (8, 16, 32)
-_YOLOV5_ANCHORS = 3
 _EXPORT_SCALE = 1 / 255
+_NANODET_MEAN = (103.53, 116.28, 123.675)
+_NANODET_STD = (57.375, 57.12, 58.395)
+_STRETCHED = ("detr", "detr_boxes")
 
 COCO_NAMES = (
     "person", "bicycle", "car", "motorcycle", "airplane", "bus", "train", "truck", "boat", "traffic light",
@@ -35,50 +34,6 @@ COCO_NAMES = (
     "tv", "laptop", "mouse", "remote", "keyboard", "cell phone", "microwave", "oven", "toaster", "sink", "refrigerator",
     "book", "clock", "vase", "scissors", "teddy bear", "hair drier", "toothbrush",
 )  # fmt: skip
-
-
-def recognise_head(output_shapes: list[Shape], size_wh: Size) -> Head | None:
-    """The layout of a detector's output, told from its shape.
-
-    A network over strides 8, 16 and 32 has a known number of grid cells, so `[1, cells, 5 + C]` is YOLOX's raw grid,
-    `[1, 3 · cells, 5 + C]` YOLOv5 with its three anchors a cell, `[1, 4 + C, cells]` the anchor-free YOLOv8 layout, and
-    `[1, N, 6]` with any other N a list of finished boxes.
-
-    Args:
-        output_shapes: Shape of every output; None where a dimension is free.
-        size_wh: Width and height of the network's input in pixels.
-
-    Returns:
-        The layout's name; None if the shape fits none of them.
-    """
-    if len(output_shapes) != 1 or len(output_shapes[0]) != 3:
-        return None
-    _, rows, columns = output_shapes[0]
-    cells = sum((size_wh[0] // stride) * (size_wh[1] // stride) for stride in _STRIDES)
-    if columns == cells and rows is not None and rows > 4:
-        return "yolov8"
-    if rows == _YOLOV5_ANCHORS * cells and columns is not None and columns > 5:
-        return "yolov5"
-    if rows == cells and columns is not None and columns > 5:
-        return "yolox"
-    return "yolov10" if columns == 6 else None
-
-
-def class_count(head: Head, output_shapes: list[Shape]) -> int | None:
-    """Number of classes that an output of this layout has room for.
-
-    Args:
-        head: The layout.
-        output_shapes: Shape of every output; None where a dimension is free.
-
-    Returns:
-        The number; None where the shape does not tell (`yolov10`, free dimensions).
-    """
-    if head == "yolov10" or len(output_shapes) != 1 or len(output_shapes[0]) != 3:
-        return None
-    _, rows, columns = output_shapes[0]
-    values, fixed = (rows, 4) if head == "yolov8" else (columns, 5)
-    return None if values is None else values - fixed
 
 
 def card_of_export(path: Path) -> ModelCard:
@@ -99,7 +54,7 @@ def card_of_export(path: Path) -> ModelCard:
         ModelError: If the file cannot be loaded, its task is not detection, or its metadata does not tell how it wants
             to be used; the message then holds a card to complete.
     """
-    facts = _facts(path)
+    facts = facts_of(path)
     task = facts.metadata.get("task", "detect")
     if task != "detect":
         raise ModelError(f"{path}: its metadata says task {task!r}; only detection exports are supported")
@@ -126,8 +81,8 @@ def card_of_export(path: Path) -> ModelCard:
     )
 
 
-def _assumed_names(facts: _Facts) -> tuple[str, ...] | None:
-    is_coco = facts.head == "yolox" and class_count(facts.head, facts.output_shapes) == len(COCO_NAMES)
+def _assumed_names(facts: Facts) -> tuple[str, ...] | None:
+    is_coco = facts.layout is not None and facts.head == "yolox" and facts.layout.class_count == len(COCO_NAMES)
     return COCO_NAMES if is_coco else None
 
 
@@ -135,33 +90,74 @@ def _usual_input(head: Head | None, name: str, size_wh: Size) -> InputSpec:
     """What the exports of a family take."""
     if head == "yolox":
         return InputSpec(name, size_wh, "BGR", "letterbox_top_left", 114, 1.0)
+    if head == "nanodet":
+        return InputSpec(name, size_wh, "BGR", "letterbox", 0, 1.0, _NANODET_MEAN, _NANODET_STD)
+    if head in _STRETCHED:
+        return InputSpec(name, size_wh, "RGB", "stretch", 0, _EXPORT_SCALE)
     return InputSpec(name, size_wh, "RGB", "letterbox", 114, _EXPORT_SCALE)
 
 
 @dataclass(frozen=True)
-class _Facts:
-    """What a file says about itself."""
+class Facts:
+    """What an ONNX file says about itself.
+
+    Attributes:
+        metadata: Its own key-value pairs.
+        inputs: Name, type and shape of each input, for people.
+        input_name: Name of the image; empty if there is not exactly one candidate.
+        size_wh: Width and height of the image in pixels; None if the file does not tell.
+        outputs: The outputs.
+        layout: What they hold; None if they fit no layout.
+        class_names: Names in the metadata; None if there are none.
+    """
 
     metadata: Mapping[str, str]
+    inputs: tuple[str, ...]
     input_name: str
     size_wh: Size | None
-    output_shapes: list[Shape]
-    head: Head | None
+    outputs: tuple[Output, ...]
+    layout: Layout | None
     class_names: tuple[str, ...] | None
 
+    @property
+    def head(self) -> Head | None:
+        """Name of the layout."""
+        return self.layout.head if self.layout else None
 
-def _facts(path: Path) -> _Facts:
+
+def facts_of(path: Path) -> Facts:
+    """What an ONNX file says about itself; the network is loaded, but not run.
+
+    Args:
+        path: The ONNX file.
+
+    Returns:
+        The facts.
+
+    Raises:
+        ModelError: If the file cannot be loaded.
+    """
     options = ort.SessionOptions()
     options.log_severity_level = 3
     options.intra_op_num_threads = 1
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     session = open_network(path, options, [("CPUExecutionProvider", {})])
     metadata = dict(session.get_modelmeta().custom_metadata_map)
-    inputs = session.get_inputs()
-    size_wh = _image_size(list(inputs[0].shape), metadata) if len(inputs) == 1 else None
-    output_shapes = [tuple(n if isinstance(n, int) else None for n in out.shape) for out in session.get_outputs()]
-    head = recognise_head(output_shapes, size_wh) if size_wh else None
-    return _Facts(metadata, inputs[0].name if inputs else "", size_wh, output_shapes, head, _class_names(metadata))
+    images = [entry for entry in session.get_inputs() if entry.name != SIZE_INPUT]
+    size_wh = _image_size(list(images[0].shape), metadata) if len(images) == 1 else None
+    outputs = tuple(
+        Output(out.name, tuple(n if isinstance(n, int) else None for n in out.shape), "int" in out.type)
+        for out in session.get_outputs()
+    )
+    return Facts(
+        metadata=metadata,
+        inputs=tuple(f"{entry.name} {entry.type} {entry.shape}" for entry in session.get_inputs()),
+        input_name=images[0].name if len(images) == 1 else "",
+        size_wh=size_wh,
+        outputs=outputs,
+        layout=recognise_layout(outputs, size_wh) if size_wh else None,
+        class_names=_class_names(metadata),
+    )
 
 
 def _image_size(shape: list[Any], metadata: Mapping[str, str]) -> Size | None:
@@ -196,15 +192,16 @@ def _literal(text: str) -> Any:
         return None
 
 
-def _card_to_write(path: Path, facts: _Facts) -> str:
-    shapes = ", ".join(str(list(shape)) for shape in facts.output_shapes)
-    if len(facts.output_shapes) != 1 or len(facts.output_shapes[0]) != 3:
+def _card_to_write(path: Path, facts: Facts) -> str:
+    shapes = ", ".join(map(str, facts.outputs))
+    if facts.layout is None and (len(facts.outputs) != 1 or len(facts.outputs[0].shape) not in (2, 3)):
         return f"{path}: outputs {shapes} fit none of the supported layouts, {', '.join(get_args(Head))}"
-    recognised = f"output {shapes} was recognised as layout {facts.head}" if facts.head else f"output {shapes}"
+    recognised = f"recognised as layout {facts.head}: {facts.layout.evidence}" if facts.layout else f"output {shapes}"
     size = list(facts.size_wh) if facts.size_wh else "[WIDTH, HEIGHT]"
-    usual = "what YOLOX's own exports take" if facts.head == "yolox" else "a usual choice, to be checked"
+    own = {"yolox": "YOLOX", "nanodet": "NanoDet"}.get(facts.head or "")
+    usual = f"what {own}'s own exports take" if own else "a usual choice, to be checked"
     spec = _usual_input(facts.head, facts.input_name, facts.size_wh or (0, 0))
-    count = class_count(facts.head, facts.output_shapes) if facts.head else None
+    count = facts.layout.class_count if facts.layout else None
     if facts.class_names:
         names = json.dumps(facts.class_names)
     elif count == len(COCO_NAMES):
@@ -227,8 +224,8 @@ input:  # {usual}
   resize: {spec.resize}  # letterbox | letterbox_top_left | stretch
   pad_value: {spec.pad_value}
   scale: {spec.scale!r}  # x = (pixel * scale - mean) / std
-  mean: [0, 0, 0]
-  std: [1, 1, 1]
+  mean: {list(spec.mean)}
+  std: {list(spec.std)}
 output:
   head: {facts.head or "HEAD"}  # {" | ".join(get_args(Head))}
 class_names: {names}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +12,7 @@ import onnxruntime as ort
 from robot_vision.errors import ModelError, ProviderError
 from robot_vision.params import SessionParams
 from robot_vision.runtime.card import ModelCard
+from robot_vision.runtime.layouts import Output
 from robot_vision.types import Float32Array
 
 _LOG = logging.getLogger(__name__)
@@ -20,6 +21,9 @@ _PROVIDERS = {
     "cuda": ["CUDAExecutionProvider", "CPUExecutionProvider"],
     "cpu": ["CPUExecutionProvider"],
 }
+SIZE_INPUT = "orig_target_sizes"
+_INPUT_TYPES: dict[str, npt.DTypeLike] = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
+_SIZE_TYPES: dict[str, npt.DTypeLike] = {"tensor(int64)": np.int64, "tensor(float)": np.float32}
 _LOG_ERRORS_ONLY = 3
 _LOG_FATAL_ONLY = 4
 
@@ -32,8 +36,8 @@ class Session(Protocol):
         """Names of the outputs, in the order in which `run` returns them."""
 
     @property
-    def output_shapes(self) -> tuple[tuple[int, ...], ...]:
-        """Shapes of the outputs, as the warm-up run gave them."""
+    def outputs(self) -> tuple[Output, ...]:
+        """The outputs with the shapes that the warm-up run gave them."""
 
     @property
     def provider(self) -> str:
@@ -81,11 +85,15 @@ class OnnxSession:
         self._session, self._provider = _open(card, params)
         self._device = "cpu" if self._provider == "cpu" else f"cuda:{params.device_id}"
         self._output_names = tuple(output.name for output in self._session.get_outputs())
-        self._input_name = _checked_input(self._session, card)
+        self._input = _checked_input(self._session, card)
+        self._constants = _constant_inputs(self._session, card)
         # What goes wrong in a run is in the exception; ONNX Runtime would write it to stderr as well.
         self._run_options = ort.RunOptions()
         self._run_options.log_severity_level = _LOG_FATAL_ONLY
-        self._output_shapes = tuple(output.shape for output in self.run(self.new_input()))
+        self._outputs = tuple(
+            Output(name, values.shape, np.issubdtype(values.dtype, np.integer))
+            for name, values in zip(self._output_names, self.run(self.new_input()), strict=True)
+        )
 
     @property
     def output_names(self) -> tuple[str, ...]:
@@ -93,9 +101,9 @@ class OnnxSession:
         return self._output_names
 
     @property
-    def output_shapes(self) -> tuple[tuple[int, ...], ...]:
-        """Shapes of the outputs, as the warm-up run gave them."""
-        return self._output_shapes
+    def outputs(self) -> tuple[Output, ...]:
+        """The outputs with the shapes that the warm-up run gave them."""
+        return self._outputs
 
     @property
     def provider(self) -> str:
@@ -124,7 +132,8 @@ class OnnxSession:
             ModelError: If the network fails.
         """
         try:
-            return tuple(self._session.run(None, {self._input_name: network_input}, self._run_options))
+            feed = {self._input.name: network_input.astype(self._input.dtype, copy=False), **self._constants}
+            return tuple(map(_single_precision, self._session.run(None, feed, self._run_options)))
         except Exception as error:  # ONNX Runtime's errors have no common base of their own
             raise ModelError(
                 f"{self._card.onnx_path}: the network loads but fails when it runs on an input of shape "
@@ -203,16 +212,24 @@ def _reason(error: Exception) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 
-def _checked_input(session: ort.InferenceSession, card: ModelCard) -> str:
-    inputs = {entry.name: entry for entry in session.get_inputs()}
+class _Input(NamedTuple):
+    """The tensor that takes the image or latent: its name and type."""
+
+    name: str
+    dtype: npt.DTypeLike
+
+
+def _checked_input(session: ort.InferenceSession, card: ModelCard) -> _Input:
+    inputs = {entry.name: entry for entry in session.get_inputs() if entry.name != SIZE_INPUT}
     name = card.input_name or (next(iter(inputs)) if len(inputs) == 1 else "")
     where = f"{card.onnx_path}: input"
     if name not in inputs or len(inputs) != 1:
         raise ModelError(
             f"{where}: expected one input named {card.input_name or '(any)'}, the network has {', '.join(inputs)}"
         )
-    if inputs[name].type != "tensor(float)":
-        raise ModelError(f"{where} {name}: expected tensor(float) (float32), the network takes {inputs[name].type}")
+    dtype = _INPUT_TYPES.get(inputs[name].type)
+    if dtype is None:
+        raise ModelError(f"{where} {name}: expected {' or '.join(_INPUT_TYPES)}, the network takes {inputs[name].type}")
     shape = inputs[name].shape
     # A free dimension is a name or None in ONNX Runtime.
     fits = len(shape) == len(card.input_shape) and all(
@@ -220,4 +237,14 @@ def _checked_input(session: ort.InferenceSession, card: ModelCard) -> str:
     )
     if not fits:
         raise ModelError(f"{where} {name}: the card says shape {card.input_shape}, the network takes {tuple(shape)}")
-    return name
+    return _Input(name, dtype)
+
+
+def _constant_inputs(session: ort.InferenceSession, card: ModelCard) -> dict[str, npt.NDArray[Any]]:
+    """What RT-DETR and D-FINE exports ask for besides the image: the size that their boxes are scaled to."""
+    wanted = [entry for entry in session.get_inputs() if entry.name == SIZE_INPUT]
+    return {entry.name: np.array([card.input.size_wh], _SIZE_TYPES.get(entry.type, np.int64)) for entry in wanted}
+
+
+def _single_precision(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    return values.astype(np.float32) if values.dtype == np.float16 else values

@@ -14,6 +14,7 @@ from robot_vision.detection.yolo import Detector
 from robot_vision.errors import InvalidValueError, ModelError
 from robot_vision.params import DetectorParams, SessionParams
 from robot_vision.runtime.card import InputSpec, ModelCard
+from robot_vision.runtime.layouts import Output
 from robot_vision.types import Detections, Frame
 
 SIZE = (64, 64)
@@ -39,7 +40,7 @@ class FakeSession:
 
     def __init__(self, output: np.ndarray) -> None:
         self.output = output.astype(np.float32)
-        self.output_shapes = (self.output.shape,)
+        self.outputs = (Output("out", self.output.shape),)
 
     def new_input(self) -> np.ndarray:
         """Zeros."""
@@ -168,7 +169,8 @@ def test_class_that_the_card_does_not_name(class_id: int) -> None:
         ("yolox", (1, CELLS + 1, 8), r"the card says layout yolox, but output \[1, 85, 8\] cannot be that"),
         ("yolov10", (1, 50, 7), r"the card says layout yolov10, but output \[1, 50, 7\] cannot be that"),
         (None, (1, 50, 9), r"output \[1, 50, 9\] fits no known layout; set output.head .* yolov5, yolov8"),
-        (None, (50, 9), r"expected one output with three dimensions, the network has \[50, 9\]"),
+        (None, (50, 9), r"output \[50, 9\] fits no known layout"),
+        ("detr", (1, 50, 9), r"the card says layout detr, but output \[1, 50, 9\] cannot be that"),
     ],
 )
 def test_output_that_contradicts_the_card(head: Any, shape: tuple[int, ...], message: str) -> None:

@@ -25,8 +25,22 @@ from robot_vision.types import Detections, Frame
 
 Box = tuple[float, float, float, float]
 Found = tuple[float, int, Box]
-MODELS = ["yolov5n_640_w16a32", "yolov8n_640_w8a32", "yolov8n_640_int8", "yolov10n_640_w8a32", "yolox_nano_416"]
+MODELS = [
+    "yolov5n_640_w16a32",
+    "yolov8n_640_w8a32",
+    "yolov8n_640_int8",
+    "yolov10n_640_w8a32",
+    "yolox_nano_416",
+    "nanodet_m_416",
+]
 PARAMS = DetectorParams(confidence_threshold=0.1, iou_threshold=0.6)
+# What no metadata says.
+INPUTS = {
+    "yolox_nano_416": {"resize": "letterbox_top_left", "pad_value": 114},
+    "nanodet_m_416": {
+        "resize": "letterbox", "pad_value": 0, "mean": [103.53, 116.28, 123.675], "std": [57.375, 57.12, 58.395],
+    },
+}  # fmt: skip
 # Photo: what a person sees. Each entry: names that are right, box on the photo.
 SEEN: dict[str, list[tuple[set[str], Box]]] = {
     "bus": [
@@ -56,7 +70,7 @@ class Seen:
     model: str
     photo: str
     size_wh: tuple[int, int]
-    raw: np.ndarray
+    raw: tuple[np.ndarray, ...]
     found: Detections
     names: tuple[str, ...]
 
@@ -65,12 +79,11 @@ class Seen:
 def results(request: pytest.FixtureRequest, shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Seen]:
     """One network on all photos."""
     path = shared_data / "models" / f"{request.param}.onnx"
-    if request.param.startswith("yolox"):
+    if request.param in INPUTS:
         card = {
             "task": "detection", "file": str(path), "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
-            "input": {"size_wh": [416, 416], "colour": "BGR", "resize": "letterbox_top_left", "pad_value": 114,
-                      "scale": 1},
-            "output": {"head": "yolox"}, "class_names": list(COCO_NAMES),
+            "input": {"size_wh": [416, 416], "colour": "BGR", "scale": 1, **INPUTS[request.param]},
+            "class_names": list(COCO_NAMES),
         }  # fmt: skip
         path = tmp_path_factory.mktemp("card") / f"{request.param}.yaml"
         path.write_text(yaml.safe_dump(card))
@@ -81,7 +94,7 @@ def results(request: pytest.FixtureRequest, shared_data: Path, tmp_path_factory:
         frame = Frame(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), 0, "camera")
         inference = detector.infer(detector.prepare(frame))
         found, names = detector.finish(inference), detector.class_names
-        seen.append(Seen(request.param, photo, frame.size_wh, inference.outputs[0], found, names))
+        seen.append(Seen(request.param, photo, frame.size_wh, inference.outputs, found, names))
     return seen
 
 
@@ -129,7 +142,10 @@ def reference(seen: Seen) -> list[Found]:
 
 def raw_boxes(seen: Seen) -> Iterator[Found]:
     """Every candidate in network pixels."""
-    raw = seen.raw[0]
+    raw = seen.raw[0][0]
+    if seen.model.startswith("nanodet"):
+        yield from nanodet_boxes(seen)
+        return
     if seen.model.startswith("yolov10"):
         for x1, y1, x2, y2, score, class_id in raw.tolist():
             if score >= PARAMS.confidence_threshold:
@@ -150,6 +166,23 @@ def raw_boxes(seen: Seen) -> Iterator[Found]:
         yield score, scores.index(max(scores)), box
 
 
+def nanodet_boxes(seen: Seen) -> Iterator[Found]:
+    """Every candidate of the three levels: outputs are three of scores and three of distance logits."""
+    for level, stride in enumerate((8, 16, 32)):
+        side = 416 // stride
+        rows = zip(seen.raw[level][0].tolist(), seen.raw[3 + level][0].tolist(), strict=True)
+        for index, (scores, logits) in enumerate(rows):
+            score = max(scores)
+            if score < PARAMS.confidence_threshold:
+                continue
+            ways = []
+            for edge in range(4):
+                weights = [math.exp(value) for value in logits[8 * edge : 8 * edge + 8]]
+                ways.append(sum(n * weight for n, weight in enumerate(weights)) / sum(weights) * stride)
+            x, y = (index % side + 0.5) * stride, (index // side + 0.5) * stride
+            yield score, scores.index(score), (x - ways[0], y - ways[1], x + ways[2], y + ways[3])
+
+
 def grid(side: int) -> Iterator[tuple[int, int, int]]:
     """Column, line and stride of every cell of a square network, strides 8, 16 and 32."""
     for stride in (8, 16, 32):
@@ -161,7 +194,7 @@ def grid(side: int) -> Iterator[tuple[int, int, int]]:
 def on_photo(seen: Seen, box: Box) -> Box:
     """Letterbox undone and clipped."""
     width, height = seen.size_wh
-    side = 416 if seen.model.startswith("yolox") else 640
+    side = 416 if seen.model in INPUTS else 640
     ratio = side / max(width, height)
     left = top = 0
     if not seen.model.startswith("yolox"):

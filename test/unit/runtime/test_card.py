@@ -181,7 +181,7 @@ DETECTOR_MISTAKES: list[tuple[str, Any, str]] = [
     ("input.scale", 0, "input.scale: must be positive, got 0"),
     ("input.mean", [1, 2], "input.mean: expected a list of 3 numbers"),
     ("input.std", [1, 0, 1], "input.std: must be positive"),
-    ("output.head", "ssd", "output.head: expected one of yolov5, yolov8, yolov10, yolox; got str 'ssd'"),
+    ("output.head", "ssd", "output.head: expected one of yolov5, yolov8, yolov10, yolox, nms_rows"),
     ("output.heads", "yolov8", "output.heads: unknown key"),
     ("class_names", ..., "class_names: missing"),
     ("class_names", [], "class_names: expected at least one entry"),

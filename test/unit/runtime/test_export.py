@@ -13,40 +13,10 @@ from onnx_writer import write_network
 
 from robot_vision.errors import ModelError
 from robot_vision.runtime.card import load_card, parse_card
-from robot_vision.runtime.export import COCO_NAMES, class_count, recognise_head
+from robot_vision.runtime.export import COCO_NAMES
 
 NAMES = {"names": "{0: 'cat', 1: 'dog'}", "stride": "32"}
 CELLS_64 = 64 + 16 + 4
-
-
-@pytest.mark.parametrize(
-    ("shape", "size_wh", "head", "classes"),
-    [
-        ((1, 25200, 85), (640, 640), "yolov5", 80),
-        ((1, 84, 8400), (640, 640), "yolov8", 80),
-        ((1, 11, 2100), (320, 320), "yolov8", 7),
-        ((1, 6, 2100), (320, 320), "yolov8", 2),
-        ((1, 84, 6300), (640, 480), "yolov8", 80),
-        ((1, 3549, 85), (416, 416), "yolox", 80),
-        ((1, 2100, 6), (320, 320), "yolox", 1),
-        ((1, 300, 6), (640, 640), "yolov10", None),
-        ((1, None, 6), (640, 640), "yolov10", None),
-        ((1, 1000, 85), (640, 640), None, None),
-        ((1, 4, 8400), (640, 640), None, None),
-        ((25200, 85), (640, 640), None, None),
-    ],
-)
-def test_layout_is_told_from_published_output_shapes(
-    shape: tuple[int | None, ...], size_wh: tuple[int, int], head: str | None, classes: int | None
-) -> None:
-    recognised = recognise_head([shape], size_wh)
-    assert recognised == head
-    if recognised:
-        assert class_count(recognised, [shape]) == classes
-
-
-def test_several_outputs_are_no_known_layout() -> None:
-    assert recognise_head([(1, 2704, 80), (1, 676, 80)], (416, 416)) is None
 
 
 @pytest.mark.parametrize(
@@ -131,10 +101,20 @@ def test_yolox_with_names_in_its_metadata_is_taken_at_its_word(
     assert not caplog.text
 
 
+def test_nanodet_card_in_the_message_has_the_published_preprocessing(tmp_path: Path) -> None:
+    levels = {f"scores{n}": np.zeros((1, n, 3), np.float32) for n in (64, 16, 4)}
+    levels |= {f"distances{n}": np.zeros((1, n, 32), np.float32) for n in (64, 16, 4)}
+    path = write_network(tmp_path / "own.onnx", [1, 3, 64, 64], levels)
+    with pytest.raises(ModelError, match="recognised as layout nanodet") as caught:
+        load_card(path)
+    spec = yaml.safe_load(str(caught.value).split("\n", 1)[1])["input"]
+    assert (spec["colour"], spec["scale"], spec["mean"]) == ("BGR", 1, [103.53, 116.28, 123.675])
+
+
 def test_network_of_an_unsupported_layout(tmp_path: Path) -> None:
-    outputs = {"a": np.zeros((1, 4, 2), np.float32), "b": np.zeros((1, 2), np.float32)}
+    outputs = {"a": np.zeros((1, 4, 2), np.float32), "b": np.zeros((1, 3), np.float32)}
     path = write_network(tmp_path / "own.onnx", [1, 3, 64, 64], outputs)
-    with pytest.raises(ModelError, match=r"\[1, 4, 2\], \[1, 2\] fit none of the supported layouts, yolov5, yolov8"):
+    with pytest.raises(ModelError, match=r"\[1, 4, 2\], \[1, 3\] fit none of the supported layouts, yolov5, yolov8"):
         load_card(path)
 
 

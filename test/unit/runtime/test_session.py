@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import onnxruntime as ort
 import pytest
-from onnx_writer import FLOAT16, write_network
+from onnx_writer import FLOAT16, UINT8, write_network
 
 from robot_vision.errors import ModelError, ProviderError
 from robot_vision.params import SessionParams
@@ -30,7 +30,7 @@ def test_run_sees_what_was_written_into_the_input(tmp_path: Path) -> None:
     assert network_input.dtype == np.float32
     assert network_input.flags.c_contiguous
     assert session.output_names == ("copy", "one")
-    assert session.output_shapes == ((1, 3, 4, 8), (1, 2))
+    assert [output.shape for output in session.outputs] == [(1, 3, 4, 8), (1, 2)]
     first = session.run(network_input)
     network_input[...] = 7
     second = session.run(network_input)
@@ -125,16 +125,35 @@ def test_input_of_another_shape(tmp_path: Path, shape: list[int], message: str) 
 
 def test_free_dimensions_take_the_cards_size(tmp_path: Path) -> None:
     path = write_network(tmp_path / "a.onnx", ["n", 3, "h", "w"], {"copy": None})
-    assert OnnxSession(make_card(path), SessionParams()).output_shapes == ((1, 3, 4, 8),)
+    assert [output.shape for output in OnnxSession(make_card(path), SessionParams()).outputs] == [(1, 3, 4, 8)]
 
 
 def test_input_of_another_name_or_type(tmp_path: Path) -> None:
     other_name = write_network(tmp_path / "a.onnx", [1, 3, 4, 8], {"copy": None}, input_name="x")
     with pytest.raises(ModelError, match="expected one input named images, the network has x"):
         OnnxSession(make_card(other_name), SessionParams())
-    half = write_network(tmp_path / "b.onnx", [1, 3, 4, 8], {"copy": None}, input_type=FLOAT16)
-    with pytest.raises(ModelError, match=r"images: expected tensor\(float\).*the network takes tensor\(float16\)"):
-        OnnxSession(make_card(half), SessionParams())
+    bytes_in = write_network(tmp_path / "b.onnx", [1, 3, 4, 8], {"copy": None}, input_type=UINT8)
+    with pytest.raises(ModelError, match=r"images: expected tensor\(float\) or .*the network takes tensor\(uint8\)"):
+        OnnxSession(make_card(bytes_in), SessionParams())
+
+
+def test_half_precision_goes_in_and_comes_out_as_single(tmp_path: Path) -> None:
+    """The stages know one number format; an fp16 export is converted at both ends."""
+    path = write_network(tmp_path / "a.onnx", [1, 3, 4, 8], {"copy": None}, input_type=FLOAT16)
+    session = OnnxSession(make_card(path), SessionParams(provider="cpu"))
+    network_input = session.new_input()
+    network_input[...] = 0.5
+    (copy,) = session.run(network_input)
+    assert (network_input.dtype, copy.dtype) == (np.float32, np.float32)
+    np.testing.assert_array_equal(copy, network_input)
+
+
+def test_network_that_asks_for_a_size_is_told_that_of_its_input(tmp_path: Path) -> None:
+    """RT-DETR and D-FINE scale their boxes to the width and height they are given: boxes become network pixels."""
+    path = write_network(tmp_path / "a.onnx", [1, 3, 4, 8], {"copy": None, "sizes": "orig_target_sizes"})
+    session = OnnxSession(make_card(path), SessionParams(provider="cpu"))
+    assert session.run(session.new_input())[1].tolist() == [[8, 4]]
+    assert [output.is_integer for output in session.outputs] == [False, True]
 
 
 def test_decoder_takes_a_latent(tmp_path: Path) -> None:
