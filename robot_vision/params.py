@@ -190,7 +190,33 @@ class DetectorParams(StageParams):
     max_detections: int = _setting(300, "most boxes a frame", low=1, high=10000, live=True)
     class_agnostic: bool = _setting(False, "suppress overlapping boxes across classes", live=True)
     classes: tuple[str, ...] = _setting((), "names of the classes to keep; empty keeps all", live=True)
+    region_left: float = _setting(
+        0.0, "left edge of the region looked at, share of the width", low=0.0, high=1.0, live=True
+    )
+    region_top: float = _setting(
+        0.0, "top edge of the region looked at, share of the height", low=0.0, high=1.0, live=True
+    )
+    region_right: float = _setting(1.0, "right edge of that region, share of the width", low=0.0, high=1.0, live=True)
+    region_bottom: float = _setting(
+        1.0, "bottom edge of that region, share of the height", low=0.0, high=1.0, live=True
+    )
+    slice_columns: int = _setting(
+        1, "columns of slices that are looked at besides the whole, for small objects", low=1, high=8, live=True
+    )
+    slice_rows: int = _setting(1, "rows of such slices", low=1, high=8, live=True)
+    slice_overlap: float = _setting(
+        0.2, "share of a slice that it has in common with the next", low=0.0, high=0.5, live=True
+    )
     class_id_format: str = _setting("name", "what class_id in messages holds", choices=("name", "index"))
+
+    def __post_init__(self) -> None:
+        """Check the fields, and that the region is not empty."""
+        super().__post_init__()
+        for low, high in (("region_left", "region_right"), ("region_top", "region_bottom")):
+            if getattr(self, low) >= getattr(self, high):
+                raise InvalidValueError(
+                    f"{low}: must be below {high}, got {getattr(self, low):g} and {getattr(self, high):g}"
+                )
 
 
 @dataclass(frozen=True)

@@ -48,6 +48,12 @@ class Candidates:
         return Candidates(self.boxes_xyxy[index], self.scores[index], self.class_ids[index])
 
 
+def merge(parts: Sequence[Candidates]) -> Candidates:
+    """Candidates of several tiles, in the order given; at least one."""
+    boxes, scores, class_ids = zip(*((part.boxes_xyxy, part.scores, part.class_ids) for part in parts), strict=True)
+    return Candidates(np.concatenate(boxes), np.concatenate(scores), np.concatenate(class_ids))
+
+
 def decode_yolov8(outputs: Outputs, size_wh: Size, threshold: float) -> Candidates:  # noqa: ARG001
     """Anchor-free layout of YOLOv8, v9, v11 and of this project's own detector.
 

@@ -9,8 +9,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from robot_vision.detection.heads import HEADS, Candidates, HeadDecoder
+from robot_vision.detection.heads import HEADS, Candidates, HeadDecoder, merge
 from robot_vision.detection.nms import suppress
+from robot_vision.detection.tiles import Tile, tiles_of, whole
 from robot_vision.errors import InvalidValueError, ModelError
 from robot_vision.geometry import ResizeTransform, clip_boxes
 from robot_vision.params import DetectorParams, SessionParams
@@ -32,30 +33,34 @@ class _Settings:
 
 
 class Prepared(NamedTuple):
-    """A frame that the network can run on.
+    """A frame that the network can run on, tile by tile.
 
     Attributes:
-        network_input: (1, 3, H, W) float32; valid until `prepare` has been called twice more.
-        transform: Where the image lies in it.
+        network_inputs: One (1, 3, H, W) float32 a tile; valid until `prepare` has been called twice more.
+        transforms: Where each tile lies in its network input.
+        tiles: The parts of the frame, the region of interest first.
         source_wh: Width and height of the frame in pixels.
     """
 
-    network_input: Float32Array
-    transform: ResizeTransform
+    network_inputs: tuple[Float32Array, ...]
+    transforms: tuple[ResizeTransform, ...]
+    tiles: tuple[Tile, ...]
     source_wh: tuple[int, int]
 
 
 class Inference(NamedTuple):
-    """A frame that the network has run on.
+    """A frame that the network has run on, tile by tile.
 
     Attributes:
-        outputs: What the network returned.
-        transform: Where the image lies in the network's input.
+        outputs: What the network returned for each tile.
+        transforms: Where each tile lies in its network input.
+        tiles: The parts of the frame, the region of interest first.
         source_wh: Width and height of the frame in pixels.
     """
 
-    outputs: tuple[npt.NDArray[Any], ...]
-    transform: ResizeTransform
+    outputs: tuple[tuple[npt.NDArray[Any], ...], ...]
+    transforms: tuple[ResizeTransform, ...]
+    tiles: tuple[Tile, ...]
     source_wh: tuple[int, int]
 
 
@@ -90,7 +95,7 @@ class Detector:
         self._settings = self._checked(detector_params)
         self._preprocessor = Preprocessor(card.input)
         self.session: Session = OnnxSession(card, session_params) if session is None else session
-        self._inputs = cycle((self.session.new_input(), self.session.new_input()))
+        self._inputs = cycle(([self.session.new_input()], [self.session.new_input()]))
         self._layout = _layout_of(card, self.session.outputs)
         self._head: HeadDecoder = HEADS[self._layout.head]
 
@@ -141,7 +146,7 @@ class Detector:
         return self.finish(self.infer(self.prepare(frame)))
 
     def prepare(self, frame: Frame) -> Prepared:
-        """The first part of `detect`: write the frame into one of two inputs in turn.
+        """The first part of `detect`: write the frame's tiles into one of two sets of inputs in turn.
 
         Args:
             frame: The image.
@@ -149,12 +154,18 @@ class Detector:
         Returns:
             What `infer` needs.
         """
-        network_input = next(self._inputs)
-        transform = self._preprocessor.fill(frame.rgb, network_input)
-        return Prepared(network_input, transform, frame.size_wh)
+        tiles = tiles_of(frame.size_wh, self._settings.params)
+        inputs = next(self._inputs)
+        while len(inputs) < len(tiles):
+            inputs.append(self.session.new_input())
+        transforms = tuple(
+            self._preprocessor.fill(frame.rgb[tile.top : tile.bottom, tile.left : tile.right], network_input)
+            for tile, network_input in zip(tiles, inputs, strict=False)
+        )
+        return Prepared(tuple(inputs[: len(tiles)]), transforms, tiles, frame.size_wh)
 
     def infer(self, prepared: Prepared) -> Inference:
-        """The second part of `detect`: run the network.
+        """The second part of `detect`: run the network on each tile.
 
         Args:
             prepared: From `prepare`.
@@ -165,12 +176,13 @@ class Detector:
         Raises:
             ModelError: If the network fails.
         """
-        return Inference(self.session.run(prepared.network_input), prepared.transform, prepared.source_wh)
+        outputs = tuple(map(self.session.run, prepared.network_inputs))
+        return Inference(outputs, prepared.transforms, prepared.tiles, prepared.source_wh)
 
     def finish(self, inference: Inference) -> Detections:
         """The last part of `detect`: raw outputs to detections.
 
-        Finished boxes (layout `yolov10`) are suppressed only across classes, and only on request.
+        Finished boxes (of end-to-end networks) are suppressed only across classes and on request, or across tiles.
 
         Args:
             inference: From `infer`.
@@ -181,25 +193,35 @@ class Detector:
         Raises:
             ModelError: If scores or class ids are not what the card says.
         """
+        params = self._settings.params
+        found = [self._found(*parts, inference.tiles[0]) for parts in zip(*inference[:3], strict=True)]
+        merged = found[0] if len(found) == 1 else merge(found)
+        boxes_xyxy = clip_boxes(merged.boxes_xyxy, inference.source_wh)
+        visible = (boxes_xyxy[:, 2] > boxes_xyxy[:, 0]) & (boxes_xyxy[:, 3] > boxes_xyxy[:, 1])
+        if not visible.all():
+            merged, boxes_xyxy = merged.select(visible), boxes_xyxy[visible]
+        if not len(merged):
+            return Detections.empty()
+        if self._head.needs_suppression or params.class_agnostic or len(found) > 1:
+            class_ids = None if params.class_agnostic else merged.class_ids
+            best = suppress(merged.boxes_xyxy, merged.scores, class_ids, params.iou_threshold, params.max_detections)
+        else:
+            best = np.argsort(-merged.scores, kind="stable")[: params.max_detections]
+        return Detections(boxes_xyxy[best], np.minimum(merged.scores[best], np.float32(1)), merged.class_ids[best])
+
+    def _found(
+        self, outputs: tuple[npt.NDArray[Any], ...], transform: ResizeTransform, tile: Tile, region: Tile
+    ) -> Candidates:
+        """Candidates of one tile, in pixels of the frame, unclipped; without those that the tile's edge cuts."""
         settings = self._settings
-        params = settings.params
-        outputs = [inference.outputs[index] for index in self._layout.order]
-        found = self._head.decode(outputs, self.card.input.size_wh, params.confidence_threshold)
+        ordered = [outputs[index] for index in self._layout.order]
+        found = self._head.decode(ordered, self.card.input.size_wh, settings.params.confidence_threshold)
         self._check_classes(found)
         if settings.wanted is not None:
             found = found.select(settings.wanted[found.class_ids])
-        boxes_xyxy = clip_boxes(inference.transform.to_source(found.boxes_xyxy), inference.source_wh)
-        visible = (boxes_xyxy[:, 2] > boxes_xyxy[:, 0]) & (boxes_xyxy[:, 3] > boxes_xyxy[:, 1])
-        if not visible.all():
-            found, boxes_xyxy = found.select(visible), boxes_xyxy[visible]
-        if not len(found):
-            return Detections.empty()
-        if self._head.needs_suppression or params.class_agnostic:
-            class_ids = None if params.class_agnostic else found.class_ids
-            best = suppress(found.boxes_xyxy, found.scores, class_ids, params.iou_threshold, params.max_detections)
-        else:
-            best = np.argsort(-found.scores, kind="stable")[: params.max_detections]
-        return Detections(boxes_xyxy[best], np.minimum(found.scores[best], np.float32(1)), found.class_ids[best])
+        offset = np.array([tile.left, tile.top, tile.left, tile.top], np.float32)
+        found = Candidates(transform.to_source(found.boxes_xyxy) + offset, found.scores, found.class_ids)
+        return found if tile == region else found.select(whole(found.boxes_xyxy, tile, region))
 
     def _checked(self, params: DetectorParams) -> _Settings:
         names = self.card.class_names

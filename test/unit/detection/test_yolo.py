@@ -81,10 +81,41 @@ def test_a_frame_is_prepared_while_the_network_runs_on_the_one_before() -> None:
     white = Frame(np.full((64, 128, 3), 255, np.uint8), 6, "camera")
     parts = detector(yolov8_output())
     first = parts.prepare(FRAME)
-    before = first.network_input.copy()
+    before = first.network_inputs[0].copy()
     second = parts.prepare(white)
-    np.testing.assert_array_equal(first.network_input, before)
-    assert second.network_input.max() > before.max()
+    np.testing.assert_array_equal(first.network_inputs[0], before)
+    assert second.network_inputs[0].max() > before.max()
+
+
+def test_a_region_of_interest_gives_boxes_of_the_whole_frame() -> None:
+    """The lower right quarter, 64x32 of the frame, fills the width of the network and has 16 rows of padding above."""
+    found = detect(yolov8_output(([32, 32, 20, 10], 1, 0.5)), region_left=0.5, region_top=0.5)
+    np.testing.assert_allclose(found.boxes_xyxy, [[64 + 22, 32 + 27 - 16, 64 + 42, 32 + 37 - 16]])
+
+
+def test_slices_find_in_each_part_and_suppress_across_them() -> None:
+    """Two slices side by side without overlap, 64x64 each as the network's input, and the frame as a whole.
+
+    The network always finds the same two boxes. One lies at the left edge: whole in the first slice, cut in the second.
+    The other is whole in both. From the whole frame, both come at twice the size.
+    """
+    output = yolov8_output(([4, 30, 8, 8], 0, 0.5), ([40, 30, 8, 8], 1, 0.75))
+    found = detect(output, slice_columns=2, slice_overlap=0.0)
+    boxes = sorted(np.rint(found.boxes_xyxy).tolist())
+    in_slices = [[0, 26, 8, 34], [36, 26, 44, 34], [100, 26, 108, 34]]
+    in_the_whole = [[0, 20, 16, 36], [72, 20, 88, 36]]
+    assert boxes == sorted(in_slices + in_the_whole)
+
+
+def test_boxes_of_an_end_to_end_network_are_suppressed_across_tiles() -> None:
+    """What such a network decided for one tile says nothing of another: slice and whole see one object each."""
+    card = dataclasses.replace(CARD, head="yolov10")
+    rows = np.zeros((1, 2, 6))
+    rows[0, 0] = [10, 20, 30, 40, 0.9, 0]
+    wide = Frame(np.zeros((64, 96, 3), np.uint8), 5, "camera")
+    params = {"slice_columns": 2, "slice_overlap": 0.5, "iou_threshold": 0.1}
+    apart = detector(rows, card, **params).detect(wide)
+    assert len(apart) == len(detector(rows, card, **{**params, "iou_threshold": 0.99}).detect(wide)) - 1
 
 
 def test_box_in_the_padding_is_no_detection() -> None:

@@ -94,7 +94,7 @@ def results(request: pytest.FixtureRequest, shared_data: Path, tmp_path_factory:
         frame = Frame(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), 0, "camera")
         inference = detector.infer(detector.prepare(frame))
         found, names = detector.finish(inference), detector.class_names
-        seen.append(Seen(request.param, photo, frame.size_wh, inference.outputs, found, names))
+        seen.append(Seen(request.param, photo, frame.size_wh, inference.outputs[0], found, names))
     return seen
 
 
