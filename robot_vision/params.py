@@ -190,6 +190,9 @@ class DetectorParams(StageParams):
     max_detections: int = _setting(300, "most boxes a frame", low=1, high=10000, live=True)
     class_agnostic: bool = _setting(False, "suppress overlapping boxes across classes", live=True)
     classes: tuple[str, ...] = _setting((), "names of the classes to keep; empty keeps all", live=True)
+    class_thresholds: tuple[str, ...] = _setting(
+        (), "smallest score of single classes instead of confidence_threshold, as name:score", live=True
+    )
     region_left: float = _setting(
         0.0, "left edge of the region looked at, share of the width", low=0.0, high=1.0, live=True
     )
@@ -250,6 +253,12 @@ class TrackerParams(StageParams):
     )
     class_penalty: float = _setting(
         0.3, "share of the overlap lost when the classes differ; 1 forbids it", low=0.0, high=1.0, live=True
+    )
+    camera_motion: str = _setting(
+        "boxes",
+        "what tells the camera's motion: boxes alone, or optical flow, too (perception_node only)",
+        choices=("boxes", "flow"),
+        live=True,
     )
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import cycle
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -26,10 +27,17 @@ _COLUMNS_BESIDE_CLASSES = {"yolov5": 5, "yolov8": 4}
 
 @dataclass(frozen=True, eq=False)
 class _Settings:
-    """Parameters and what follows from them, replaced together."""
+    """Parameters and what follows from them, replaced together.
+
+    Attributes:
+        params: The parameters.
+        lowest: Smallest score that any class needs.
+        thresholds: Smallest score of each class (C,), infinite for one that is not wanted; None if `lowest` says all.
+    """
 
     params: DetectorParams
-    wanted: npt.NDArray[np.bool_] | None
+    lowest: float
+    thresholds: Float32Array | None
 
 
 class Prepared(NamedTuple):
@@ -79,7 +87,7 @@ class Detector:
     Raises:
         ModelError: If the network cannot be loaded or run, or its output is not what the card says.
         ProviderError: If the execution provider asked for cannot be had.
-        InvalidValueError: If `detector_params.classes` names an unknown class.
+        InvalidValueError: If `classes` or `class_thresholds` names an unknown class or is malformed.
     """
 
     def __init__(
@@ -95,7 +103,7 @@ class Detector:
         self._settings = self._checked(detector_params)
         self._preprocessor = Preprocessor(card.input)
         self.session: Session = OnnxSession(card, session_params) if session is None else session
-        self._inputs = cycle(([self.session.new_input()], [self.session.new_input()]))
+        self._inputs = [[self.session.new_input()], [self.session.new_input()]]
         self._layout = _layout_of(card, self.session.outputs)
         self._head: HeadDecoder = HEADS[self._layout.head]
 
@@ -109,6 +117,10 @@ class Detector:
         """The parameters that the next frame is processed with."""
         return self._settings.params
 
+    def twin(self) -> Detector:
+        """Another detector on the same network, with the same parameters, for use in another thread."""
+        return Detector(self.card, SessionParams(), self.params, self.session)
+
     def check(self, params: DetectorParams) -> None:
         """See whether `set_params` would take these parameters.
 
@@ -116,7 +128,7 @@ class Detector:
             params: Parameters.
 
         Raises:
-            InvalidValueError: If `classes` names an unknown class.
+            InvalidValueError: If `classes` or `class_thresholds` names an unknown class or is malformed.
         """
         self._checked(params)
 
@@ -127,7 +139,8 @@ class Detector:
             params: The new parameters; `model` and `class_id_format` have no effect here.
 
         Raises:
-            InvalidValueError: If `classes` names an unknown class; the old parameters stay.
+            InvalidValueError: If `classes` or `class_thresholds` names an unknown class or is malformed; the old
+                parameters stay.
         """
         self._settings = self._checked(params)
 
@@ -155,13 +168,15 @@ class Detector:
             What `infer` needs.
         """
         tiles = tiles_of(frame.size_wh, self._settings.params)
-        inputs = next(self._inputs)
+        inputs = self._inputs[0]
         while len(inputs) < len(tiles):
             inputs.append(self.session.new_input())
         transforms = tuple(
             self._preprocessor.fill(frame.rgb[tile.top : tile.bottom, tile.left : tile.right], network_input)
             for tile, network_input in zip(tiles, inputs, strict=False)
         )
+        # Only now, so that a failure cannot hand out twice what the network may be running on.
+        self._inputs.reverse()
         return Prepared(tuple(inputs[: len(tiles)]), transforms, tiles, frame.size_wh)
 
     def infer(self, prepared: Prepared) -> Inference:
@@ -215,22 +230,31 @@ class Detector:
         """Candidates of one tile, in pixels of the frame, unclipped; without those that the tile's edge cuts."""
         settings = self._settings
         ordered = [outputs[index] for index in self._layout.order]
-        found = self._head.decode(ordered, self.card.input.size_wh, settings.params.confidence_threshold)
+        found = self._head.decode(ordered, self.card.input.size_wh, settings.lowest)
         self._check_classes(found)
-        if settings.wanted is not None:
-            found = found.select(settings.wanted[found.class_ids])
+        if settings.thresholds is not None:
+            found = found.select(found.scores >= settings.thresholds[found.class_ids])
         offset = np.array([tile.left, tile.top, tile.left, tile.top], np.float32)
         found = Candidates(transform.to_source(found.boxes_xyxy) + offset, found.scores, found.class_ids)
         return found if tile == region else found.select(whole(found.boxes_xyxy, tile, region))
 
     def _checked(self, params: DetectorParams) -> _Settings:
         names = self.card.class_names
-        unknown = [name for name in params.classes if name not in names]
-        if unknown:
-            raise InvalidValueError(
-                f"detector.classes: model {self.card.name} has no class {', '.join(unknown)}; it has {', '.join(names)}"
-            )
-        return _Settings(params, np.isin(names, params.classes) if params.classes else None)
+        own = _class_thresholds(params.class_thresholds)
+        for setting, given in (("classes", params.classes), ("class_thresholds", own)):
+            unknown = [name for name in given if name not in names]
+            if unknown:
+                raise InvalidValueError(
+                    f"detector.{setting}: model {self.card.name} has no class {', '.join(unknown)}; it has "
+                    f"{', '.join(names)}"
+                )
+        if not params.classes and not own:
+            return _Settings(params, params.confidence_threshold, None)
+        thresholds = [
+            own.get(name, params.confidence_threshold) if name in (params.classes or names) else math.inf
+            for name in names
+        ]
+        return _Settings(params, min(thresholds), np.array(thresholds, np.float32))
 
     def _check_classes(self, found: Candidates) -> None:
         if len(found) and not 0 <= found.class_ids.min() <= found.class_ids.max() < len(self.class_names):
@@ -238,6 +262,26 @@ class Detector:
                 f"{self.card.onnx_path}: the network returned class ids {found.class_ids.min()} to "
                 f"{found.class_ids.max()}, its card names {len(self.class_names)} classes"
             )
+
+
+def _class_thresholds(entries: Iterable[str]) -> dict[str, float]:
+    """Scores by class name, out of texts `name:score`.
+
+    Raises:
+        InvalidValueError: If a text is not of that form, or its score not within [0, 1].
+    """
+    thresholds: dict[str, float] = {}
+    for entry in entries:
+        name, _, text = entry.rpartition(":")
+        try:
+            thresholds[name] = float(text)
+        except ValueError:
+            thresholds[name] = math.nan
+        if not name or not 0 <= thresholds[name] <= 1:
+            raise InvalidValueError(
+                f"detector.class_thresholds: expected name:score, such as person:0.4; got {entry!r}"
+            )
+    return thresholds
 
 
 def _layout_of(card: ModelCard, outputs: tuple[Output, ...]) -> Layout:

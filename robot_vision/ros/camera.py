@@ -65,11 +65,13 @@ class CameraIntake:
 
     The first decodes a frame and prepares it, the second runs the networks, which do not hold the interpreter's lock,
     the third publishes results: successive frames overlap, in order, and the networks never wait for the rest. The
-    first takes a frame from the middleware only when the one before is with the networks. So under overload a frame
-    waits for one run of the networks and never longer, and what a fast camera sends in vain costs nothing.
+    first takes a frame from the middleware only when the one before is with the networks, and these begin the next one
+    only when results are at the last. So under overload a frame waits once before each part, for about as long as the
+    slowest part takes, and what a fast camera sends in vain costs nothing.
 
     Attributes:
         topic: Full name of the topic.
+        params: Present settings.
         counters: What happened to the frames.
         decode_durations: Time from message to frame.
         latencies: Time from arrival of the message to the end of processing.
@@ -92,7 +94,7 @@ class CameraIntake:
         compressed = params.image_transport == "compressed"
         self._begin_s = time.monotonic()
         self._silence_told = ""
-        self._stall_timeout_s = params.stall_timeout
+        self.params = params
         self._type = CompressedImage if compressed else Image
         self._to_frame = frame_from_compressed if compressed else frame_from_image
         # Remapping rules match whole names, so the base name is resolved first, as image_transport does.
@@ -112,6 +114,14 @@ class CameraIntake:
             Worker("results", self._inferred, self._publish, self._on_error),
         )
 
+    def set_params(self, params: CameraParams) -> None:
+        """Take over changed live settings.
+
+        Args:
+            params: New settings.
+        """
+        self.params = params
+
     @property
     def is_waiting(self) -> bool:
         """Whether the camera is what the node waits for."""
@@ -124,21 +134,27 @@ class CameraIntake:
 
     def publishers(self) -> str:
         """Who publishes on the topic, in words that say why nothing may arrive."""
-        found = self._node.get_publishers_info_by_topic(self.topic)
+        found = self._types_on(self.topic)
         wanted = f"sensor_msgs/msg/{self._type.__name__}"
-        others = sorted({info.topic_type for info in found} - {wanted})
-        if others:
-            return f"a publisher there sends {', '.join(others)}, and this node takes {wanted}"
-        if found:
+        if wanted in found:
             return (
-                f"publishers there: {len(found)}, silent or with every frame lost in transport; export the Fast DDS "
-                "profile config/fastdds.xml for the camera's process, too"
+                f"publishers there: {found.count(wanted)}, silent or with every frame lost in transport; export the "
+                "Fast DDS profile config/fastdds.xml for the camera's process, too"
             )
-        raw, compressed = self.topic.removesuffix("/compressed"), f"{self.topic}/compressed"
-        for other, transport in ((raw, "raw"), (compressed, "compressed")):
-            if other != self.topic and self._node.count_publishers(other):
+        if found:
+            return f"a publisher there sends {', '.join(sorted(set(found)))}, and this node takes {wanted}"
+        base = self.topic.removesuffix("/compressed")
+        if base != self.topic and wanted in self._types_on(base):
+            name = base.removesuffix("/compressed")
+            return f"no publisher there, but one on {base}: remap image to {name}, without the transport's name"
+        for other, transport in ((base, "raw"), (f"{self.topic}/compressed", "compressed")):
+            if other != self.topic and self._types_on(other):
                 return f"no publisher there, but one on {other}: set camera.image_transport to {transport}"
         return "no publisher there: remap `image`, or start the camera"
+
+    def _types_on(self, topic: str) -> list[str]:
+        """Message type of every publisher on a topic."""
+        return [info.topic_type for info in self._node.get_publishers_info_by_topic(topic)] if topic else []
 
     def stop(self) -> bool:
         """Stop intake, then let the workers finish the frames in hand.
@@ -153,7 +169,7 @@ class CameraIntake:
         return True
 
     def _watch_publishers(self) -> None:
-        if not self.counters.received.count and self.waiting_s > self._stall_timeout_s:
+        if not self.counters.received.count and self.waiting_s > self.params.stall_timeout:
             self._tell_silence(self.publishers())
         offered = [info.qos_profile.reliability for info in self._node.get_publishers_info_by_topic(self.topic)]
         wanted = camera_qos(offered)
@@ -177,12 +193,14 @@ class CameraIntake:
 
     def _infer(self, prepared: _Prepared) -> None:
         self._inferred.put(_Inferred(prepared.infer(), prepared.stamp_ns, prepared.received_ns))
+        self._inferred.wait_taken()
 
     def _publish(self, inferred: _Inferred) -> None:
         inferred.publish()
-        self.counters.processed.tick()
+        self.counters.record_processed()
         self.latencies.add((time.time_ns() - inferred.received_ns) / 1e9)
-        self.ages.add((self._node.get_clock().now().nanoseconds - inferred.stamp_ns) / 1e9)
+        if inferred.stamp_ns:
+            self.ages.add((self._node.get_clock().now().nanoseconds - inferred.stamp_ns) / 1e9)
 
     def _on_error(self, error: Exception) -> None:
         self.counters.record_bad(error)

@@ -10,6 +10,7 @@ from robot_vision.params import StageParams
 from robot_vision.ros.camera import CameraFrame, CameraIntake, Infer, Publish
 from robot_vision.ros.diagnostics import Diagnostics
 from robot_vision.ros.parameters import StageParameters
+from robot_vision.ros.services import DetectService
 from robot_vision.ros.spin import run
 from robot_vision.ros.stages import DetectStage, TimedInference
 
@@ -22,8 +23,9 @@ class DetectorNode(Node):
         self._settings = StageParameters(self, ("camera", "session", "detector"), self._on_change, self._check)
         self._diagnostics = Diagnostics(self)
         self._detect = DetectStage(self, self._diagnostics, self._settings["session"], self._settings["detector"])
+        self._detect_service = DetectService(self, self._detect)
         self._camera = CameraIntake(self, self._settings["camera"], self._prepare)
-        self._diagnostics.watch_camera(self._camera, self._settings["camera"])
+        self._diagnostics.watch_camera(self._camera)
 
     def start(self) -> None:
         """Begin to process frames."""
@@ -56,7 +58,7 @@ class DetectorNode(Node):
         if stage == "detector":
             self._detect.set_params(params)
         elif stage == "camera":
-            self._diagnostics.watch_camera(self._camera, params)
+            self._camera.set_params(params)
 
 
 def main() -> int:

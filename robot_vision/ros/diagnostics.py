@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.node import Node
 
-from robot_vision.params import CameraParams
 from robot_vision.ros.camera import CameraIntake
 from robot_vision.ros.clocks import STEADY_CLOCK
 from robot_vision.ros.statistics import PERCENTILES, Durations
@@ -17,7 +16,7 @@ from robot_vision.runtime.session import Session
 PERIOD_S = 1.0
 RECENT_S = 5.0
 LIVE_AGE_S = 60.0
-_UNCOUNTED = "unknown: this middleware does not number messages"
+_UNCOUNTED = "unknown: this middleware does not number messages, or not by publisher"
 
 
 class Diagnostics:
@@ -32,17 +31,16 @@ class Diagnostics:
         self._node = node
         self._publisher = node.create_publisher(DiagnosticArray, "/diagnostics", 10)
         self._stages: dict[str, tuple[Durations, Callable[[], Mapping[str, str]]]] = {}
-        self._camera: tuple[CameraIntake, CameraParams] | None = None
+        self._camera: CameraIntake | None = None
         self._timer = node.create_timer(PERIOD_S, self.publish, clock=STEADY_CLOCK)
 
-    def watch_camera(self, intake: CameraIntake, params: CameraParams) -> None:
+    def watch_camera(self, intake: CameraIntake) -> None:
         """Report a camera from now on.
 
         Args:
             intake: The camera.
-            params: Its present settings.
         """
-        self._camera = (intake, params)
+        self._camera = intake
 
     def watch_stage(self, name: str, durations: Durations, facts: Callable[[], Mapping[str, str]]) -> None:
         """Report a stage from now on.
@@ -59,14 +57,14 @@ class Diagnostics:
         message = DiagnosticArray()
         message.header.stamp = self._node.get_clock().now().to_msg()
         if self._camera is not None:
-            message.status.append(self._camera_status(*self._camera))
+            message.status.append(self._camera_status(self._camera))
         for name, (durations, facts) in self._stages.items():
             counts = {"frames": str(durations.rate.count), "rate_hz": f"{durations.rate.hz():.2f}"}
             values = {**facts(), **counts, **_percentile_values("", durations)}
             message.status.append(self._status(name, *_stage_health(durations), values))
         self._publisher.publish(message)
 
-    def _camera_status(self, intake: CameraIntake, params: CameraParams) -> DiagnosticStatus:
+    def _camera_status(self, intake: CameraIntake) -> DiagnosticStatus:
         counters = intake.counters
         values = {
             "topic": intake.topic,
@@ -81,7 +79,7 @@ class Diagnostics:
             **_percentile_values("latency_", intake.latencies),
             **_age_values(intake.ages),
         }
-        level, text = _camera_health(intake, params)
+        level, text = _camera_health(intake)
         return self._status("camera", level, text, values)
 
     def _status(self, name: str, level: bytes, text: str, values: Mapping[str, str]) -> DiagnosticStatus:
@@ -112,21 +110,20 @@ def _stage_health(durations: Durations) -> tuple[bytes, str]:
     return DiagnosticStatus.OK, "running"
 
 
-def _camera_health(intake: CameraIntake, params: CameraParams) -> tuple[bytes, str]:
-    counters = intake.counters
+def _camera_health(intake: CameraIntake) -> tuple[bytes, str]:
+    counters, params = intake.counters, intake.params
     silence_s = counters.received.silence_s()
     if silence_s is None:
         level = DiagnosticStatus.ERROR if intake.waiting_s > params.stall_timeout else DiagnosticStatus.WARN
         return level, f"no frame yet on {intake.topic}: {intake.publishers()}"
     if silence_s > params.stall_timeout and not intake.is_waiting:
-        return DiagnosticStatus.ERROR, f"the networks have been at one frame for {silence_s:.1f} s"
+        return DiagnosticStatus.ERROR, f"the stages have been at one frame for {silence_s:.1f} s"
     if silence_s > params.stall_timeout:
         return (
             DiagnosticStatus.ERROR,
             f"stalled: no frame on {intake.topic} for {silence_s:.1f} s: {intake.publishers()}",
         )
-    idle_s = counters.processed.silence_s()
-    if (intake.waiting_s if idle_s is None else idle_s) > RECENT_S:
+    if counters.pending_s() > RECENT_S:
         reason = f"; last error: {counters.last_error}" if counters.last_error else ""
         return DiagnosticStatus.ERROR, f"frames arrive, but none was processed lately{reason}"
     bad_s = counters.bad.silence_s()
@@ -145,5 +142,5 @@ def _percentile_values(prefix: str, durations: Durations) -> dict[str, str]:
 def _age_values(ages: Durations) -> dict[str, str]:
     values_ms = ages.percentiles_ms()
     if values_ms is not None and not 0 <= values_ms[0] < LIVE_AGE_S * 1e3:
-        return {"age": "stamps are not on this node's clock (a replayed bag without use_sim_time?)"}
+        return {"age": "stamps are not on this node's clock (a replayed bag without use_sim_time, or no /clock?)"}
     return _percentile_values("age_", ages)

@@ -23,7 +23,7 @@ class EncoderNode(Node):
         self._diagnostics = Diagnostics(self)
         self._encode = EncodeStage(self, self._diagnostics, self._settings["session"], self._settings["encoder"])
         self._camera = CameraIntake(self, self._settings["camera"], self._prepare)
-        self._diagnostics.watch_camera(self._camera, self._settings["camera"])
+        self._diagnostics.watch_camera(self._camera)
 
     def start(self) -> None:
         """Begin to process frames."""
@@ -45,7 +45,7 @@ class EncoderNode(Node):
 
     def _on_change(self, stage: str, params: StageParams) -> None:
         if stage == "camera":
-            self._diagnostics.watch_camera(self._camera, params)
+            self._camera.set_params(params)
 
 
 def main() -> int:

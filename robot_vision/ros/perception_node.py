@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 
 from rclpy.node import Node
 
@@ -12,6 +12,7 @@ from robot_vision.ros.camera import CameraFrame, CameraIntake, Infer, Publish
 from robot_vision.ros.diagnostics import Diagnostics
 from robot_vision.ros.outputs import AnnotatedOutput
 from robot_vision.ros.parameters import StageParameters
+from robot_vision.ros.services import DetectService
 from robot_vision.ros.spin import run
 from robot_vision.ros.stages import DetectStage, EncodeStage, TimedInference, TrackStage
 from robot_vision.types import Latent
@@ -36,8 +37,9 @@ class PerceptionNode(Node):
         self._encode = EncodeStage(self, self._diagnostics, session, self._settings["encoder"])
         self._annotated = AnnotatedOutput(self)
         self._encoder_thread = ThreadPoolExecutor(1, "encoder")
+        self._detect_service = DetectService(self, self._detect)
         self._camera = CameraIntake(self, self._settings["camera"], self._prepare)
-        self._diagnostics.watch_camera(self._camera, self._settings["camera"])
+        self._diagnostics.watch_camera(self._camera)
 
     def start(self) -> None:
         """Begin to process frames."""
@@ -47,7 +49,7 @@ class PerceptionNode(Node):
         """Stop the threads and destroy the node; False if a network does not return."""
         if not self._camera.stop():
             return False
-        self._encoder_thread.shutdown()
+        self._encoder_thread.shutdown(cancel_futures=True)
         self.destroy_node()
         return True
 
@@ -58,18 +60,19 @@ class PerceptionNode(Node):
         def infer() -> Publish:
             try:
                 inferred = self._detect.infer(prepared)
-            except Exception:
-                encoding.exception()  # frames must not heap up before the encoder
-                raise
-            return lambda: self._publish(item, inferred, encoding)
+            finally:
+                encoding.exception()  # frames must not heap up before the encoder, whatever else fails
+            latent = encoding.result()
+            return lambda: self._publish(item, inferred, latent)
 
         return infer
 
-    def _publish(self, item: CameraFrame, inferred: TimedInference, encoding: Future[Latent]) -> None:
+    def _publish(self, item: CameraFrame, inferred: TimedInference, latent: Latent) -> None:
+        labels, frame = self._detect.labels, item.frame
         detections = self._detect.publish(item.header, inferred)
-        tracks = self._track.process(item.header, item.frame.stamp_ns, detections, self._detect.labels)
-        self._encode.publish(item.header, encoding.result())
-        self._annotated.publish(item.header, item.frame, tracks, self._detect.labels)
+        tracks = self._track.process(item.header, frame.stamp_ns, detections, labels, frame)
+        self._encode.publish(item.header, latent)
+        self._annotated.publish(item.header, frame, tracks, labels)
 
     def _check(self, stage: str, params: StageParams) -> None:
         if stage == "detector":
@@ -81,7 +84,7 @@ class PerceptionNode(Node):
         elif stage == "tracker":
             self._track.set_params(params)
         elif stage == "camera":
-            self._diagnostics.watch_camera(self._camera, params)
+            self._camera.set_params(params)
 
 
 def main() -> int:

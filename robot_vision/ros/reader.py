@@ -13,6 +13,7 @@ from rclpy.qos import QoSProfile
 from rclpy.subscription import Subscription
 
 LONGEST_WAIT_NS = 250_000_000
+MOST_PUBLISHERS = 8
 
 MessageT = TypeVar("MessageT")
 
@@ -25,7 +26,7 @@ class Arrival(Generic[MessageT]):
         message: The message.
         received_ns: System time at which the middleware had it, in nanoseconds.
         lost: Messages of the same publisher since the last one taken: replaced by a newer one, or lost on the way.
-            None where the middleware does not number messages.
+            None where the middleware does not number messages, or does not tell several publishers apart.
     """
 
     message: MessageT
@@ -75,8 +76,7 @@ class NewestReader(Generic[MessageT]):
         self._closed = False
         self._wake = node.create_guard_condition(lambda: None, callback_group=self._group)
         self._wait_set = _rclpy.WaitSet(1, 1, 0, 0, 0, 0, node.context.handle)
-        self._publisher: bytes | None = None
-        self._last_number: int | None = None
+        self._last_numbers: dict[bytes, int] = {}
         self._subscription = self._subscribe(qos)
 
     def take(self) -> Arrival[MessageT] | None:
@@ -137,11 +137,11 @@ class NewestReader(Generic[MessageT]):
         if number is None:
             return None
         # Before Kilted nothing says which publisher a message is from.
-        publisher = info["publisher_gid"]["data"] if "publisher_gid" in info else None
-        is_same, last = publisher == self._publisher, self._last_number
-        self._publisher, self._last_number = publisher, number
-        if last is None or not is_same or number <= last + 1:
-            return 0
-        if publisher is None and self._node.count_publishers(self._topic) > 1:
-            return 0
-        return number - last - 1
+        publisher = info["publisher_gid"]["data"] if "publisher_gid" in info else b""
+        last = self._last_numbers.pop(publisher, number)
+        self._last_numbers[publisher] = number
+        if len(self._last_numbers) > MOST_PUBLISHERS:
+            del self._last_numbers[next(iter(self._last_numbers))]
+        if not publisher and number > last + 1 and self._node.count_publishers(self._topic) > 1:
+            return None
+        return max(0, number - last - 1)

@@ -131,7 +131,8 @@ def run(make_node: Callable[[], ManagedNode]) -> int:
         make_node: Builds the node after initialisation.
 
     Returns:
-        Exit status: 0 after Ctrl-C or SIGTERM, 1 after an error of this package, such as a model that is not there.
+        Exit status: 0 after Ctrl-C or SIGTERM (once ROS is initialised), 1 after an error of this package, such as a
+        model that is not there.
     """
     export_fastdds_profile()
     import cv2  # noqa: PLC0415

@@ -17,8 +17,9 @@ from robot_vision.ros.diagnostics import Diagnostics, session_facts
 from robot_vision.ros.outputs import DetectionOutput, LatentOutput, TrackOutput
 from robot_vision.ros.statistics import Durations
 from robot_vision.runtime.card import load_card
+from robot_vision.tracking.camera_motion import CameraMotion
 from robot_vision.tracking.tracker import Tracker
-from robot_vision.types import Detections, Frame, Latent, Tracks
+from robot_vision.types import Detections, Float64Array, Frame, Latent, Tracks
 
 
 class TimedPreparation(NamedTuple):
@@ -36,7 +37,11 @@ class TimedInference(NamedTuple):
 
 
 class DetectStage:
-    """Detector and its topics."""
+    """Detector and its topics.
+
+    Attributes:
+        detector: The detector; its frames belong to the camera's threads.
+    """
 
     def __init__(self, node: Node, diagnostics: Diagnostics, session: SessionParams, params: DetectorParams) -> None:
         """Load the model and create the publishers.
@@ -51,11 +56,11 @@ class DetectStage:
             ModelError: If the model or its card cannot be used.
             ProviderError: If the execution provider cannot be had.
         """
-        self._detector = Detector(load_card(params.model), session, params)
-        self._output = DetectionOutput(node, self._detector.class_names, params.class_id_format)
+        self.detector = Detector(load_card(params.model), session, params)
+        self._output = DetectionOutput(node, self.detector.class_names, params.class_id_format)
         self._output.publish_label_info(params.confidence_threshold)
         self._durations = Durations()
-        facts = session_facts(self._detector.card, self._detector.session)
+        facts = session_facts(self.detector.card, self.detector.session)
         diagnostics.watch_stage("detector", self._durations, lambda: facts)
 
     @property
@@ -73,7 +78,7 @@ class DetectStage:
             What `infer` needs.
         """
         start_s = time.perf_counter()
-        prepared = self._detector.prepare(frame)
+        prepared = self.detector.prepare(frame)
         return TimedPreparation(prepared, time.perf_counter() - start_s)
 
     def infer(self, preparation: TimedPreparation) -> TimedInference:
@@ -86,7 +91,7 @@ class DetectStage:
             What `publish` needs.
         """
         start_s = time.perf_counter()
-        inference = self._detector.infer(preparation.prepared)
+        inference = self.detector.infer(preparation.prepared)
         return TimedInference(inference, preparation.seconds + time.perf_counter() - start_s)
 
     def publish(self, header: Header, inferred: TimedInference) -> Detections:
@@ -100,7 +105,7 @@ class DetectStage:
             What was found.
         """
         start_s = time.perf_counter()
-        detections = self._detector.finish(inferred.inference)
+        detections = self.detector.finish(inferred.inference)
         self._durations.add(inferred.seconds + time.perf_counter() - start_s)
         self._output.publish(header, detections)
         return detections
@@ -114,7 +119,7 @@ class DetectStage:
         Raises:
             InvalidValueError: If it has no class of a given name.
         """
-        self._detector.check(params)
+        self.detector.check(params)
 
     def set_params(self, params: DetectorParams) -> None:
         """Take over changed live settings.
@@ -122,7 +127,7 @@ class DetectStage:
         Args:
             params: New settings.
         """
-        self._detector.set_params(params)
+        self.detector.set_params(params)
         self._output.publish_label_info(params.confidence_threshold)
 
 
@@ -139,14 +144,18 @@ class TrackStage:
         """
         self._node = node
         self._tracker = Tracker(params)
+        self._camera_motion = CameraMotion()
         self._output = TrackOutput(node)
+        self._last_ns = 0
         self._unstamped = 0
         self._durations = Durations()
         self._reset_wanted = False
         self._service = node.create_service(Trigger, "reset_tracks", self._on_reset)
         diagnostics.watch_stage("tracker", self._durations, self._facts)
 
-    def process(self, header: Header, stamp_ns: int, detections: Detections, labels: Sequence[str]) -> Tracks:
+    def process(
+        self, header: Header, stamp_ns: int, detections: Detections, labels: Sequence[str], frame: Frame | None = None
+    ) -> Tracks:
         """Track and publish.
 
         Args:
@@ -154,6 +163,7 @@ class TrackStage:
             stamp_ns: Capture time in nanoseconds; 0, from a camera that does not stamp its images, stands for now.
             detections: What was found in the image, also when empty.
             labels: Label of each class id.
+            frame: The image, where the node has it; `camera_motion: flow` needs it.
 
         Returns:
             All live tracks.
@@ -162,6 +172,7 @@ class TrackStage:
         if self._reset_wanted:
             self._reset_wanted = False
             self._tracker.reset()
+            self._camera_motion.reset()
         if stamp_ns == 0:
             self._unstamped += 1
             stamp_ns = self._node.get_clock().now().nanoseconds
@@ -169,7 +180,7 @@ class TrackStage:
             self._node.get_logger().warning(text, once=True)
         resets = self._tracker.resets
         with self._durations.measure():
-            tracks = self._tracker.update(detections, stamp_ns)
+            tracks = self._tracker.update(detections, stamp_ns, self._motion(frame, stamp_ns, detections))
         if self._tracker.resets > resets:
             self._node.get_logger().warning("stamps went back in time: all tracks ended", throttle_duration_sec=1.0)
         self._output.publish(header, tracks, labels)
@@ -183,12 +194,27 @@ class TrackStage:
         """
         self._tracker.params = params
 
+    def _motion(self, frame: Frame | None, stamp_ns: int, detections: Detections) -> Float64Array | None:
+        """What the image says about the camera's motion since the frame before; None if it is not asked."""
+        params = self._tracker.params
+        if frame is None or params.camera_motion != "flow":
+            self._camera_motion.reset()
+            return None
+        if stamp_ns < self._last_ns:
+            self._camera_motion.reset()
+        self._last_ns = stamp_ns
+        boxes = detections.boxes_xyxy[detections.scores >= params.low_threshold]
+        return self._camera_motion.estimate(frame.rgb, boxes)
+
     def _facts(self) -> dict[str, str]:
-        return {
+        facts = {
             "resets_by_time": str(self._tracker.resets),
             "malformed_boxes": str(self._tracker.dropped_boxes),
             "unstamped_messages": str(self._unstamped),
         }
+        if self._tracker.params.camera_motion == "flow":
+            facts["frames_without_flow"] = str(self._camera_motion.unknown)
+        return facts
 
     def _on_reset(self, _request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         self._reset_wanted = True

@@ -98,6 +98,7 @@ class FrameCounters:
     def __init__(self) -> None:
         self.received = Rate()
         self.dropped: int | None = 0
+        self._pending_since_s: float | None = None
         self.processed = Rate()
         self.bad = Rate()
         self.last_error = ""
@@ -111,6 +112,18 @@ class FrameCounters:
         """
         self.received.tick(1 + (lost or 0))
         self.dropped = None if lost is None or self.dropped is None else self.dropped + lost
+        if self._pending_since_s is None:
+            self._pending_since_s = time.monotonic()
+
+    def record_processed(self) -> None:
+        """Count one frame whose results were published."""
+        self.processed.tick()
+        self._pending_since_s = None
+
+    def pending_s(self) -> float:
+        """Seconds for which messages have been taken and none processed; 0 if the last one was."""
+        since_s = self._pending_since_s
+        return 0.0 if since_s is None else time.monotonic() - since_s
 
     def record_bad(self, error: Exception) -> None:
         """Count one failure.

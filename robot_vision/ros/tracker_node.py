@@ -7,7 +7,8 @@ import sys
 from rclpy.node import Node
 from vision_msgs.msg import Detection2DArray
 
-from robot_vision.params import StageParams
+from robot_vision.errors import InvalidValueError
+from robot_vision.params import StageParams, TrackerParams
 from robot_vision.ros.convert import detections_from_message, stamp_ns
 from robot_vision.ros.diagnostics import Diagnostics
 from robot_vision.ros.parameters import StageParameters
@@ -21,7 +22,8 @@ class TrackerNode(Node):
 
     def __init__(self) -> None:
         super().__init__("tracker_node")
-        self._settings = StageParameters(self, ("tracker",), self._on_change)
+        self._settings = StageParameters(self, ("tracker",), self._on_change, _check)
+        _check("tracker", self._settings["tracker"])
         self._diagnostics = Diagnostics(self)
         self._track = TrackStage(self, self._diagnostics, self._settings["tracker"])
         self._class_ids: dict[str, int] = {}
@@ -41,6 +43,19 @@ class TrackerNode(Node):
 
     def _on_change(self, _stage: str, params: StageParams) -> None:
         self._track.set_params(params)
+
+
+def _check(stage: str, params: StageParams) -> None:
+    """Refuse what only a node with the images can do.
+
+    Raises:
+        InvalidValueError: If the camera's motion shall be seen in images.
+    """
+    if isinstance(params, TrackerParams) and params.camera_motion == "flow":
+        raise InvalidValueError(
+            f"parameter {stage}.camera_motion: flow needs the images, and tracker_node gets detections only; run "
+            "perception_node instead, or set it to boxes"
+        )
 
 
 def main() -> int:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from typing import Generic, Protocol, TypeVar
+
+PAUSE_AFTER_FAILED_TAKE_S = 0.1
 
 ItemT = TypeVar("ItemT")
 TakenT_co = TypeVar("TakenT_co", covariant=True)
@@ -17,7 +20,7 @@ class Source(Protocol[TakenT_co]):
         """Wait for an item; None once there will be no more."""
 
     def close(self) -> None:
-        """Let `take` return None when what is there has been taken."""
+        """Let `take` return None from now on, or when what is there has been taken."""
 
 
 class Slot(Generic[ItemT]):
@@ -100,16 +103,16 @@ class Worker(Generic[ItemT]):
         return not self._thread.is_alive()
 
     def _loop(self) -> None:
-        while self._handled_one():
-            pass
-
-    def _handled_one(self) -> bool:
-        """Handle the next item; False if there will be no more."""
-        try:
-            item = self._source.take()
+        while True:
+            try:
+                item = self._source.take()
+            except Exception as error:
+                self._on_error(error)
+                time.sleep(PAUSE_AFTER_FAILED_TAKE_S)
+                continue
             if item is None:
-                return False
-            self._handle(item)
-        except Exception as error:
-            self._on_error(error)
-        return True
+                return
+            try:
+                self._handle(item)
+            except Exception as error:
+                self._on_error(error)

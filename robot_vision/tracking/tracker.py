@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +14,7 @@ from robot_vision.tracking.detections import Observations, observe
 from robot_vision.tracking.kalman import SMALLEST_SIZE, BoxFilter, NoiseModel
 from robot_vision.tracking.matching import Candidates, match
 from robot_vision.tracking.motion import estimate_shift
+from robot_vision.tracking.similarity import checked_similarity, moved, moved_boxes
 from robot_vision.tracking.table import TrackTable
 from robot_vision.types import Detections, Float64Array, Int64Array, Tracks, TrackState
 
@@ -24,6 +26,9 @@ _SHIFT_DETECTIONS = 64
 
 _CAMERA_MEMORY = 0.3
 """Time constant in seconds of the camera's velocity."""
+
+_AT_REST: Float64Array = np.eye(2, 3)
+"""The camera motion that moves nothing."""
 
 _COVERED = 0.5
 """Share of a track's box covered by one track in view from which it counts as hidden."""
@@ -38,8 +43,9 @@ _STATES: Int64Array = np.array(
 class Tracker:
     """Follows objects from frame to frame.
 
-    Per frame: predict every track (`kalman.py`), remove the motion of the camera (`motion.py`), match detections with
-    tracks in two stages (`matching.py`), update, confirm, end and start tracks.
+    Per frame: predict every track (`kalman.py`), remove the motion of the camera, as far as it is told (by the robot or
+    `camera_motion.py`) and what is left of it from boxes (`motion.py`), match detections with tracks in two stages
+    (`matching.py`), update, confirm, end and start tracks.
 
     Times are seconds from stamps, never frame counts, so frames may come at any rate, also a changing one. Update on
     every frame, also on one without detections: that is how tracks age.
@@ -70,21 +76,30 @@ class Tracker:
         """Forget every track; ids go on counting, so that no consumer sees one twice."""
         self._table = TrackTable()
         self._states: Int64Array = np.zeros(0, np.int64)
-        self._camera_velocity = np.zeros(2)
+        self._camera_rate = np.zeros((2, 3))
         self._start_ns = 0
         self._last_ns: int | None = None
 
-    def update(self, detections: Detections, stamp_ns: int) -> Tracks:
+    def update(
+        self, detections: Detections, stamp_ns: int, camera_motion: npt.NDArray[Any] | None = None
+    ) -> Tracks:  # fmt: skip
         """Take in one frame.
 
         Args:
             detections: What was found in the frame, in any order.
             stamp_ns: Time of the frame in ns.
+            camera_motion: (2, 3) similarity [[a, -b, x], [b, a, y]] from pixels of the frame before to pixels of this
+                one, of what rests in the world; None if not known. With it the tracks move before they are matched, and
+                their velocities in the filter are relative to the background; those given out are in the image.
 
         Returns:
             All live tracks, tentative and lost ones too. The box of a track seen in this frame is mostly its
             detection's, that of any other is predicted.
+
+        Raises:
+            InvalidValueError: If the camera motion is no similarity; nothing has been changed then.
         """
+        motion = _AT_REST if camera_motion is None else checked_similarity(camera_motion)
         seconds = self._advance(stamp_ns)
         now = (stamp_ns - self._start_ns) * 1e-9
         observations, malformed = observe(detections, self.params.low_threshold)
@@ -93,7 +108,8 @@ class Tracker:
         self._table.begin_frame()
         if len(self._table):
             self._table.set_moments(self._filter.predict(self._table.moments, seconds))
-        pairs = self._overlaps(observations, seconds)
+            self._follow(motion)
+        pairs = self._overlaps(observations, seconds, motion)
         self._continue_and_start(observations, pairs, now)
         self._states = self._judge(now)
         return self._tracks(self._table.moments, 0.0)
@@ -111,7 +127,8 @@ class Tracker:
             return Tracks.empty()
         seconds = max(0, stamp_ns - self._last_ns) * 1e-9
         moments = self._filter.predict(self._table.moments, seconds)
-        moments[:2, 0] += self._camera_velocity[:, None] * seconds
+        moments[:2, 0] += self._camera_velocities(moments) * seconds
+        moments[2:, 0] *= math.exp(self._camera_rate[0, 0] * seconds)
         return self._tracks(moments, seconds)
 
     def _advance(self, stamp_ns: int) -> float:
@@ -125,7 +142,18 @@ class Tracker:
         self._last_ns = stamp_ns
         return seconds
 
-    def _overlaps(self, observations: Observations, seconds: float) -> Pairs:
+    def _follow(self, motion: Float64Array) -> None:
+        """Move the tracks with the background."""
+        if motion is not _AT_REST:
+            self._table.set_moments(moved(self._table.moments, motion))
+            self._table.observed[:] = moved_boxes(self._table.observed, motion)
+
+    def _camera_velocities(self, moments: Float64Array) -> Float64Array:
+        """Velocities (2, N) in pixels per second that the camera gives to things at rest where the tracks are."""
+        velocities: Float64Array = self._camera_rate[:, :2] @ moments[:2, 0] + self._camera_rate[:, 2:]
+        return velocities
+
+    def _overlaps(self, observations: Observations, seconds: float, motion: Float64Array) -> Pairs:
         """Overlaps of tracks and observations, after moving the tracks by what the camera did that no track knew."""
         moments = self._table.moments
         pairs = overlaps(_corners(moments[:, 0]), observations.boxes_xyxy)
@@ -134,7 +162,9 @@ class Tracker:
         shift = estimate_shift(moments[:, 0], measured, pairs)
         if seconds > 0.0:
             change = -math.expm1(-seconds / _CAMERA_MEMORY)
-            self._camera_velocity += change * (shift / seconds - self._camera_velocity)
+            step = motion - _AT_REST
+            step[:, 2] += shift
+            self._camera_rate += change * (step / seconds - self._camera_rate)
         if np.count_nonzero(shift):
             moments[:2, 0] += shift[:, None]
             pairs = overlaps(_corners(moments[:, 0]), observations.boxes_xyxy)
@@ -209,7 +239,7 @@ class Tracker:
             scores=table.scores.astype(np.float32),
             class_ids=table.class_ids.copy(),
             states=self._states.copy(),
-            velocities_xy=(moments[:2, 1].T + self._camera_velocity).astype(np.float32),
+            velocities_xy=(moments[:2, 1] + self._camera_velocities(moments)).T.astype(np.float32, order="C"),
             ages_s=(now + ahead - table.first_seen).astype(np.float32),
             times_since_seen_s=(unseen + ahead).astype(np.float32),
             covariances=covariances.reshape(count, 4, 4),

@@ -16,7 +16,7 @@ def row(stage: str, setting: Setting) -> str:
     """One line of the parameter table."""
     default = setting.default
     if isinstance(default, tuple):
-        default = ", ".join(default) or "(all)"
+        default = ", ".join(default) or "(empty)"
     limits = ", ".join(setting.choices)
     if setting.low is not None and setting.high is not None:
         limits = f"{setting.low:g} … {setting.high:g}"

@@ -13,13 +13,20 @@ from rclpy.qos import QoSProfile
 from rclpy.serialization import deserialize_message
 from robot_vision_msgs.msg import LatentState, TrackArray
 from sensor_msgs.msg import CompressedImage, Image
+from std_msgs.msg import Header
 from std_srvs.srv import Trigger
 from vision_msgs.msg import Detection2DArray, LabelInfo
 
 from robot_vision.data.sources import open_source
-from robot_vision.ros.convert import stamp_ns
+from robot_vision.params import TrackerParams
+from robot_vision.ros.convert import detections_from_message, frame_from_compressed, stamp_ns
+from robot_vision.ros.diagnostics import Diagnostics
 from robot_vision.ros.qos import LATCHED_QOS
+from robot_vision.ros.stages import TrackStage
 from robot_vision.shipped import shared_file
+from robot_vision.tracking.camera_motion import CameraMotion
+from robot_vision.tracking.tracker import Tracker
+from robot_vision.types import Detections, Frame, TrackState
 
 TOPICS = {"detections": Detection2DArray, "tracks": Detection2DArray, "track_states": TrackArray, "latent": LatentState}
 FRAMES = 25
@@ -148,6 +155,68 @@ def test_a_node_that_cannot_start_says_why_and_ends(bench, parameter: str, said:
     output = bench.output("perception_node")
     assert said in output
     assert "Traceback" not in output
+
+
+def test_flow_needs_the_node_that_has_the_images(bench) -> None:
+    """`tracker_node` ends with an error that names the node to run, and refuses the change while it runs as well."""
+    process = bench.start("tracker_node", "tracker.camera_motion:=flow")
+    assert process.wait(30) == 1
+    bench.processes.clear()
+    output = bench.output("tracker_node")
+    assert "parameter tracker.camera_motion: flow needs the images" in output
+    assert "perception_node" in output
+    assert "Traceback" not in output
+
+    bench.start("tracker_node")
+    client = bench.node.create_client(SetParameters, "/tracker_node/set_parameters")
+    bench.until(client.service_is_ready, "the parameter service")
+    parameter = Parameter("tracker.camera_motion", value="flow").to_parameter_msg()
+    future = client.call_async(SetParameters.Request(parameters=[parameter]))
+    bench.until(future.done, "the reply")
+    result = future.result().results[0]
+    assert not result.successful
+    assert "run perception_node instead" in result.reason
+
+
+def test_tracks_with_flow_are_those_of_the_tracker_that_sees_the_images(bench) -> None:
+    """The composed node gives every image to the camera's motion: ids, boxes and velocities as computed apart."""
+    images = sample_images(FRAMES)
+    arrived = listen(bench)
+    bench.start("perception_node", "camera.image_transport:=compressed", "tracker.camera_motion:=flow")
+    play(bench, images, arrived)
+    params = TrackerParams(camera_motion="flow")
+    tracker, camera, class_ids = Tracker(params), CameraMotion(), dict[str, int]()
+    moved = 0.0
+    for image in images:
+        stamp, frame = stamp_ns(image.header), frame_from_compressed(image)
+        found = detections_from_message(arrived["detections"][stamp], class_ids)
+        motion = camera.estimate(frame.rgb, found.boxes_xyxy[found.scores >= params.low_threshold])
+        moved += abs(motion[0, 2])
+        wanted = tracker.update(found, stamp, motion)
+        wanted = wanted.select(wanted.states != TrackState.TENTATIVE)
+        tracks = arrived["track_states"][stamp].tracks
+        assert [int(track.id) for track in tracks] == wanted.ids.tolist()
+        velocities = [[track.velocity_x, track.velocity_y] for track in tracks]
+        np.testing.assert_allclose(np.reshape(velocities, (-1, 2)), wanted.velocities_xy, atol=0.5)
+    assert moved > FRAMES, "the camera of the sample moves"
+    assert camera.unknown == 0
+
+
+def test_flow_never_compares_images_across_a_reset(bench) -> None:
+    """Time that goes back and `reset_tracks` forget the image before: what follows is a first frame, not a failure."""
+    stage = TrackStage(bench.node, Diagnostics(bench.node), TrackerParams(camera_motion="flow"))
+    noise = np.random.default_rng(1)
+
+    def failures(stamp: int) -> str:
+        frame = Frame(noise.integers(0, 256, (120, 160, 3)).astype(np.uint8), stamp, "camera")
+        stage.process(Header(), stamp, Detections.empty(), (), frame)
+        return stage._facts()["frames_without_flow"]
+
+    assert [failures(stamp) for stamp in (10**9, 2 * 10**9)] == ["0", "1"]
+    assert failures(10**9) == "1"
+    stage._on_reset(Trigger.Request(), Trigger.Response())
+    assert failures(3 * 10**9) == "1"
+    assert failures(4 * 10**9) == "2"
 
 
 def test_late_joiners_get_the_class_names_and_settings_are_checked_live(bench) -> None:

@@ -83,3 +83,22 @@ def test_waiting_ends_with_a_message_with_a_profile_and_with_closing(bench, read
     thread.join(5)
     assert taken == [None]
     assert not reader.waiting
+
+
+def test_losses_of_two_publishers_are_counted_apart(bench, reader, publisher) -> None:
+    """Messages taken in turn from both: what either sent in between is lost, whoever came last."""
+    second = bench.node.create_publisher(String, TOPIC, QoSProfile(depth=10))
+    bench.until(lambda: second.get_subscription_count() == 1, "the second match")
+    sent, taken, lost = 0, 0, 0
+    for sender in (publisher, second) * 4:
+        for _ in range(3):
+            sender.publish(String(data="x"))
+            sent += 1
+        bench.rest(0.1)
+        arrival = reader.take()
+        taken += 1
+        if arrival.lost is None:
+            pytest.skip("this distribution does not say which publisher a message is from")
+        lost += arrival.lost
+    # The first message of each publisher that is taken has nothing before it to compare with.
+    assert taken + lost == sent - 2 * 2

@@ -6,6 +6,8 @@ import signal
 
 import pytest
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from rcl_interfaces.srv import SetParameters
+from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import CompressedImage, Image
 from vision_msgs.msg import Detection2D, Detection2DArray, ObjectHypothesisWithPose
@@ -83,3 +85,32 @@ def test_a_camera_that_does_not_stamp_its_images_still_gives_tracks_that_end(ben
     bench.rest(1.2)
     values = {pair.key: pair.value for pair in status["tracker"].values}
     assert (values["unstamped_messages"], values["frames"]) == ("20", "20")
+
+
+def test_a_remapping_to_the_compressed_topic_itself_is_answered_with_the_name_to_take(bench) -> None:
+    """`image` is the base name; the transport's name is added by the node, as image_transport does."""
+    status = watch(bench)
+    bench.node.create_publisher(CompressedImage, "/camera/image/compressed", QoSProfile(depth=1))
+    bench.start(
+        "detector_node", "camera.stall_timeout:=0.5", "camera.image_transport:=compressed",
+        topic="/camera/image/compressed",
+    )  # fmt: skip
+    said = "remap image to /camera/image, without the transport's name"
+    bench.until(lambda: "camera" in status and said in status["camera"].message, "the advice")
+
+
+def test_a_topic_that_is_only_called_compressed_ends_nothing(bench) -> None:
+    status = watch(bench)
+    bench.start("detector_node", "camera.stall_timeout:=0.2", topic="/compressed")
+    bench.until(lambda: "camera" in status and "no publisher there" in status["camera"].message, "the reason")
+
+
+def test_the_stall_timeout_is_live_in_the_log_too(bench) -> None:
+    bench.start("detector_node", "camera.stall_timeout:=1000.0")
+    client = bench.node.create_client(SetParameters, "/detector_node/set_parameters")
+    bench.until(client.service_is_ready, "the parameter service")
+    change = Parameter("camera.stall_timeout", value=0.5).to_parameter_msg()
+    future = client.call_async(SetParameters.Request(parameters=[change]))
+    bench.until(future.done, "the reply")
+    assert future.result().results[0].successful
+    bench.until(lambda: "no frame yet on /camera/image" in bench.output("detector_node"), "the warning in the log")

@@ -185,6 +185,34 @@ def test_finished_boxes_are_suppressed_only_across_classes_on_request() -> None:
     assert len(detector(np.array([rows]), card, max_detections=2).detect(FRAME)) == 2
 
 
+def test_single_classes_have_thresholds_of_their_own() -> None:
+    """Lower or higher than the common one; the class filter still holds."""
+    rows = [([10 * n, 32, 8, 8], n % 3, score) for n, score in enumerate([0.3, 0.3, 0.3, 0.6, 0.6, 0.6])]
+    ids = detect(yolov8_output(*rows), confidence_threshold=0.5).class_ids
+    assert sorted(ids.tolist()) == [0, 1, 2]
+    names = CARD.class_names
+    own = (f"{names[0]}:0.2", f"{names[1]}:0.7")
+    found = detect(yolov8_output(*rows), confidence_threshold=0.5, class_thresholds=own)
+    assert sorted(found.class_ids.tolist()) == [0, 0, 2]
+    only = detect(yolov8_output(*rows), confidence_threshold=0.5, class_thresholds=own, classes=(names[0],))
+    assert sorted(only.class_ids.tolist()) == [0, 0]
+
+
+@pytest.mark.parametrize(
+    ("entry", "said"),
+    [
+        ("unicorn:0.5", "detector.class_thresholds: model .* has no class unicorn; it has"),
+        ("0.5", "expected name:score, such as person:0.4; got '0.5'"),
+        (f"{NAMES[0]}:high", "expected name:score"),
+        (f"{NAMES[0]}:1.5", "expected name:score"),
+        (f"{NAMES[0]}:nan", "expected name:score"),
+    ],
+)
+def test_class_thresholds_that_make_no_sense_are_refused(entry: str, said: str) -> None:
+    with pytest.raises(InvalidValueError, match=said):
+        detect(yolov8_output(), class_thresholds=(entry,))
+
+
 @pytest.mark.parametrize("class_id", [-1, 3])
 def test_class_that_the_card_does_not_name(class_id: int) -> None:
     card = dataclasses.replace(CARD, head="yolov10")
