@@ -64,10 +64,10 @@ class CameraIntake:
     """Feeds the newest frame of one camera to the stages, in three threads.
 
     The first decodes a frame and prepares it, the second runs the networks, which do not hold the interpreter's lock,
-    the third publishes results: successive frames overlap, in order, and the networks never wait for the rest. The
-    first takes a frame from the middleware only when the one before is with the networks, and these begin the next one
-    only when results are at the last. So under overload a frame waits once before each part, for about as long as the
-    slowest part takes, and what a fast camera sends in vain costs nothing.
+    the third publishes results: successive frames overlap, in order, and the networks do not wait for the rest. The
+    first takes a frame from the middleware only when the one before is with the networks and no result waits to be
+    published. So under overload a frame waits once before each part, for about as long as the slowest part takes, and
+    what a fast camera sends in vain costs nothing.
 
     Attributes:
         topic: Full name of the topic.
@@ -190,10 +190,10 @@ class CameraIntake:
         infer = self._prepare_stages(CameraFrame(frame, arrival.message.header))
         self._prepared.put(_Prepared(infer, frame.stamp_ns, arrival.received_ns))
         self._prepared.wait_taken()
+        self._inferred.wait_taken()
 
     def _infer(self, prepared: _Prepared) -> None:
         self._inferred.put(_Inferred(prepared.infer(), prepared.stamp_ns, prepared.received_ns))
-        self._inferred.wait_taken()
 
     def _publish(self, inferred: _Inferred) -> None:
         inferred.publish()
