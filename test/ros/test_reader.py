@@ -94,7 +94,7 @@ def test_losses_of_two_publishers_are_counted_apart(bench, reader, publisher) ->
         for _ in range(3):
             sender.publish(String(data="x"))
             sent += 1
-        bench.rest(0.1)
+        bench.rest(0.3)
         arrival = reader.take()
         taken += 1
         if arrival.lost is None:
