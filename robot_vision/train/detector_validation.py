@@ -46,7 +46,7 @@ def validate(network: YoloNetwork, data: CocoData, input_size: int) -> Detection
 
 
 def _coco_results(output: Float32Array, data: CocoData, row: int, input_size: int) -> list[dict[str, Any]]:
-    found = decode_yolov8(output[None], (input_size, input_size), LOWEST_SCORE)
+    found = decode_yolov8([output[None]], (input_size, input_size), LOWEST_SCORE)
     found = found.select(suppress(found.boxes_xyxy, found.scores, found.class_ids, SUPPRESSION_IOU, MOST_PER_IMAGE))
     boxes_xyxy = clip_boxes(data.transforms[row].to_source(found.boxes_xyxy), data.source_sizes_wh[row])
     boxes_xywh = np.concatenate([boxes_xyxy[:, :2], boxes_xyxy[:, 2:] - boxes_xyxy[:, :2]], axis=1)
