@@ -47,6 +47,7 @@ from robot_vision.image_codec import decode_compressed  # noqa: E402
 from robot_vision.params import DetectorParams, EncoderParams, SessionParams  # noqa: E402
 from robot_vision.ros.convert import image_from_rgb  # noqa: E402
 from robot_vision.ros.qos import IMAGE_OUT_QOS, RESULT_QOS  # noqa: E402
+from robot_vision.ros.replay_node import header_stamp_ns  # noqa: E402
 from robot_vision.runtime.card import load_card  # noqa: E402
 from robot_vision.runtime.session import OnnxSession  # noqa: E402
 from robot_vision.shipped import shared_file  # noqa: E402
@@ -174,8 +175,7 @@ class Delays:
         self._executor.add_node(self._node)
 
     def _on_message(self, data: bytes) -> None:
-        sec, nanosec = STAMP.unpack_from(data, STAMP_OFFSET)
-        self.newest_stamp_ns = sec * 10**9 + nanosec
+        self.newest_stamp_ns = header_stamp_ns(data)
         self.delays_ms.append((time.time_ns() - self.newest_stamp_ns) * 1e-6)
 
     def spin_for(self, seconds: float) -> None:

@@ -36,10 +36,10 @@ def run(args: argparse.Namespace) -> int:
 
     path = Path(args.model).expanduser()
     # Facts before the card, which a bare export may still lack.
-    is_file = path.suffix.lower() == ".onnx" and path.is_file()
-    facts = facts_of(path if is_file else load_card(args.model).onnx_path)
+    card = None if path.suffix.lower() == ".onnx" and path.is_file() else load_card(args.model)
+    facts = facts_of(card.onnx_path if card else path)
     print("\n".join(_description(facts)))
-    card = load_card(args.model)
+    card = card or load_card(args.model)
     spec = card.input
     print(f"file        {card.onnx_path}")
     print(f"task        {card.task}")

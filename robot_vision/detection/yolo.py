@@ -18,11 +18,9 @@ from robot_vision.geometry import ResizeTransform, clip_boxes
 from robot_vision.params import DetectorParams, SessionParams
 from robot_vision.preprocess import Preprocessor
 from robot_vision.runtime.card import ModelCard
-from robot_vision.runtime.layouts import Head, Layout, Output, recognise_layout
+from robot_vision.runtime.layouts import Layout, Output, layout_as_told, recognise_layout
 from robot_vision.runtime.session import OnnxSession, Session
 from robot_vision.types import Detections, Float32Array, Frame
-
-_COLUMNS_BESIDE_CLASSES = {"yolov5": 5, "yolov8": 4}
 
 
 @dataclass(frozen=True, eq=False)
@@ -295,20 +293,12 @@ def _layout_of(card: ModelCard, outputs: tuple[Output, ...]) -> Layout:
             f"{', '.join(HEADS)}"
         )
     if layout is None or layout.head != head:
-        layout = _as_told(card, head, outputs, shapes)
+        layout = layout_as_told(head, outputs)
+    if layout is None:
+        raise ModelError(f"{card.onnx_path}: the card says layout {head}, but output {shapes} cannot be that")
     if layout.class_count is not None and layout.class_count != len(card.class_names):
         raise ModelError(
             f"{card.onnx_path}: output {shapes} as layout {head} has {layout.class_count} classes, its card names "
             f"{len(card.class_names)}"
         )
     return layout
-
-
-def _as_told(card: ModelCard, head: Head, outputs: tuple[Output, ...], shapes: str) -> Layout:
-    """The layout that a card names, for outputs that are recognised as another one or as none."""
-    shape = outputs[0].shape
-    fits = len(outputs) == 1 and len(shape) == 3 and head in ("yolov5", "yolov8", "yolov10")
-    if not fits or (head == "yolov10" and shape[2] != 6):
-        raise ModelError(f"{card.onnx_path}: the card says layout {head}, but output {shapes} cannot be that")
-    width = {"yolov5": shape[2], "yolov8": shape[1]}.get(head)
-    return Layout(head, (0,), width - _COLUMNS_BESIDE_CLASSES[head] if width else None, "the card")

@@ -50,9 +50,21 @@ class DetectionOutput:
             header: Header of the image.
             detections: What was found.
         """
+        self._detections.publish(self.serialised(header, detections))
+
+    def serialised(self, header: Header, detections: Detections) -> bytes:
+        """One image's detections as a serialised `Detection2DArray`.
+
+        Args:
+            header: Header of the image.
+            detections: What was found.
+
+        Returns:
+            The message.
+        """
         labels = [self.labels[number] for number in detections.class_ids]
         ids = [""] * len(labels)
-        self._detections.publish(detection_array_cdr(header, detections.boxes_xyxy, detections.scores, labels, ids))
+        return detection_array_cdr(header, detections.boxes_xyxy, detections.scores, labels, ids)
 
 
 class TrackOutput:

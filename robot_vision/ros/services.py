@@ -9,7 +9,6 @@ from vision_msgs.msg import Detection2DArray
 
 from robot_vision.errors import InvalidValueError, RobotVisionError
 from robot_vision.params import DetectorParams, updated
-from robot_vision.ros.cdr import detection_array_cdr
 from robot_vision.ros.convert import frame_from_image
 from robot_vision.ros.stages import DetectStage
 
@@ -40,9 +39,7 @@ class DetectService:
             response.message = f"{type(error).__name__}: {error}"
             self._logger.error(f"detect: {response.message}")
             return response
-        labels = [self._stage.labels[number] for number in found.class_ids]
-        ids = [""] * len(labels)
-        data = detection_array_cdr(request.image.header, found.boxes_xyxy, found.scores, labels, ids)
+        data = self._stage.output.serialised(request.image.header, found)
         response.detections = deserialize_message(data, Detection2DArray)
         response.success = True
         return response

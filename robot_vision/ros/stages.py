@@ -41,6 +41,7 @@ class DetectStage:
 
     Attributes:
         detector: The detector; its frames belong to the camera's threads.
+        output: Its topics and labels.
     """
 
     def __init__(self, node: Node, diagnostics: Diagnostics, session: SessionParams, params: DetectorParams) -> None:
@@ -57,8 +58,8 @@ class DetectStage:
             ProviderError: If the execution provider cannot be had.
         """
         self.detector = Detector(load_card(params.model), session, params)
-        self._output = DetectionOutput(node, self.detector.class_names, params.class_id_format)
-        self._output.publish_label_info(params.confidence_threshold)
+        self.output = DetectionOutput(node, self.detector.class_names, params.class_id_format)
+        self.output.publish_label_info(params.confidence_threshold)
         self._durations = Durations()
         facts = session_facts(self.detector.card, self.detector.session)
         diagnostics.watch_stage("detector", self._durations, lambda: facts)
@@ -66,7 +67,7 @@ class DetectStage:
     @property
     def labels(self) -> Sequence[str]:
         """What `class_id` holds for each class number."""
-        return self._output.labels
+        return self.output.labels
 
     def prepare(self, frame: Frame) -> TimedPreparation:
         """Write a frame into the network's input.
@@ -107,7 +108,7 @@ class DetectStage:
         start_s = time.perf_counter()
         detections = self.detector.finish(inferred.inference)
         self._durations.add(inferred.seconds + time.perf_counter() - start_s)
-        self._output.publish(header, detections)
+        self.output.publish(header, detections)
         return detections
 
     def check(self, params: DetectorParams) -> None:
@@ -128,7 +129,7 @@ class DetectStage:
             params: New settings.
         """
         self.detector.set_params(params)
-        self._output.publish_label_info(params.confidence_threshold)
+        self.output.publish_label_info(params.confidence_threshold)
 
 
 class TrackStage:

@@ -73,6 +73,27 @@ def recognise_layout(outputs: Sequence[Output], size_wh: Size) -> Layout | None:
     return recognise(outputs, size_wh) if recognise else None
 
 
+def layout_as_told(head: Head, outputs: Sequence[Output]) -> Layout | None:
+    """The layout that a model card names, for outputs that are recognised as another one or as none.
+
+    Args:
+        head: What the card says.
+        outputs: The network's outputs.
+
+    Returns:
+        The layout; None if the outputs cannot be that.
+    """
+    if len(outputs) != 1 or len(outputs[0].shape) != 3:
+        return None
+    _, rows, columns = outputs[0].shape
+    if head == "yolov10":
+        return Layout(head, (0,), None, "the card") if columns == _FINISHED_COLUMNS else None
+    if head not in ("yolov5", "yolov8"):
+        return None
+    width, beside_classes = (columns, _BOX + 1) if head == "yolov5" else (rows, _BOX)
+    return Layout(head, (0,), None if width is None else width - beside_classes, "the card")
+
+
 def _single(outputs: Sequence[Output], size_wh: Size) -> Layout | None:
     """A network over strides 8, 16 and 32 has a known number of grid cells.
 

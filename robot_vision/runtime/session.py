@@ -84,21 +84,20 @@ class OnnxSession:
         self._card = card
         self._session, self._provider = _open(card, params)
         self._device = "cpu" if self._provider == "cpu" else f"cuda:{params.device_id}"
-        self._output_names = tuple(output.name for output in self._session.get_outputs())
         self._input = _checked_input(self._session, card)
         self._constants = _constant_inputs(self._session, card)
         # What goes wrong in a run is in the exception; ONNX Runtime would write it to stderr as well.
         self._run_options = ort.RunOptions()
         self._run_options.log_severity_level = _LOG_FATAL_ONLY
         self._outputs = tuple(
-            Output(name, values.shape, np.issubdtype(values.dtype, np.integer))
-            for name, values in zip(self._output_names, self.run(self.new_input()), strict=True)
+            Output(entry.name, values.shape, np.issubdtype(values.dtype, np.integer))
+            for entry, values in zip(self._session.get_outputs(), self.run(self.new_input()), strict=True)
         )
 
     @property
     def output_names(self) -> tuple[str, ...]:
         """Names of the outputs, in the order in which `run` returns them."""
-        return self._output_names
+        return tuple(output.name for output in self._outputs)
 
     @property
     def outputs(self) -> tuple[Output, ...]:

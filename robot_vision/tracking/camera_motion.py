@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from robot_vision.geometry import clip_boxes
 from robot_vision.types import Float64Array, UInt8Array
 
 _LONGEST_SIDE = 256
@@ -135,8 +136,7 @@ def _background(boxes_xyxy: Float64Array, shape: tuple[int, ...]) -> UInt8Array:
     """Mask of the pixels that have nothing of a box near them."""
     mask = np.full(shape, 255, np.uint8)
     boxes = boxes_xyxy[np.isfinite(boxes_xyxy).all(axis=1)]
-    limits = np.tile(shape[1::-1], 2)
-    corners = np.clip(boxes + np.repeat([-_MARGIN, _MARGIN], 2), 0, limits)
+    corners = clip_boxes(boxes + np.repeat([-_MARGIN, _MARGIN], 2), (shape[1], shape[0]))
     for left, top, right, bottom in np.rint(corners).astype(int).tolist():
         mask[top:bottom, left:right] = 0
     return mask
