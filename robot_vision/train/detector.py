@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -10,12 +11,14 @@ from typing import Any
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
 from robot_vision.errors import ModelError
 from robot_vision.evaluation.detection import DetectionMetrics
+from robot_vision.runtime.card import file_sha256
 from robot_vision.train.common import (
     AveragedWeights,
     generator,
@@ -42,6 +45,7 @@ from robot_vision.train.detector_settings import STRIDES, DetectorTraining
 from robot_vision.train.detector_validation import validate
 from robot_vision.train.export import export_onnx, source_commit, write_card
 from robot_vision.train.options import command_line
+from robot_vision.train.pretrained import start_from
 from robot_vision.train.simulated import description, render
 
 EMA_DECAY = 0.998
@@ -50,6 +54,9 @@ GRADIENT_LIMIT = 10.0
 WARMUP_STEPS = 300
 BOX_TOLERANCE_PX = 1e-3
 SCORE_TOLERANCE = 1e-4
+CALM_STRENGTH = 0.4
+"""Strength of the augmentation in the last fifth of a run."""
+_START_IMAGES = 64
 _UNCHANGED_BY_RESUME = ("epochs", "batch_size", "learning_rate", "mosaic", "crop", "input_size", "seed")
 
 
@@ -67,6 +74,8 @@ class DetectorFit:
         self.data = data
         self.device = pick_device()
         self.network = YoloNetwork(len(data.class_names)).to(self.device, memory_format=torch.channels_last)
+        if config.start is not None and not config.resume:
+            self._start_from(config.start)
         decayed = [p for p in self.network.parameters() if p.ndim > 1]
         plain = [p for p in self.network.parameters() if p.ndim <= 1]
         groups = [{"params": decayed, "weight_decay": WEIGHT_DECAY}, {"params": plain, "weight_decay": 0.0}]
@@ -75,8 +84,16 @@ class DetectorFit:
         self.steps_per_epoch = max(1, len(data.samples) // config.batch_size)
         self.epoch = 0
         self.seconds = 0.0
+        self.history: list[dict[str, float]] = []
         self.commit = source_commit()
         self.bfloat16 = supports_bfloat16(self.device)
+
+    def _start_from(self, path: Path) -> None:
+        size = self.config.input_size
+        images = validation_batches(self.data, size, self.config.batch_size)
+        batches = itertools.islice(images, -(-_START_IMAGES // self.config.batch_size))
+        taken, total = start_from(self.network, path, (batch.to(self.device) for batch in batches))
+        print(f"starts from {path}: {taken} of {total} convolutions, the others at random", flush=True)
 
     @property
     def checkpoint(self) -> Path:
@@ -88,7 +105,7 @@ class DetectorFit:
         state = {
             "network": self.network.state_dict(), "optimiser": self.optimiser.state_dict(),
             "average": self.average.state_dict(), "epoch": self.epoch, "seconds": self.seconds,
-            "commit": self.commit, "settings": self._settings(),
+            "history": self.history, "commit": self.commit, "settings": self._settings(),
         }  # fmt: skip
         save_checkpoint(self.checkpoint, state)
 
@@ -108,32 +125,36 @@ class DetectorFit:
         self.optimiser.load_state_dict(state["optimiser"])
         self.average.load_state_dict(state["average"])
         self.epoch, self.seconds, self.commit = int(state["epoch"]), float(state["seconds"]), str(state["commit"])
+        self.history = [dict(row) for row in state["history"]]
 
     def _settings(self) -> dict[str, Any]:
         return {**{name: getattr(self.config, name) for name in _UNCHANGED_BY_RESUME}, "images": len(self.data.samples)}
 
-    def run_epoch(self) -> float:
-        """One pass over the images.
+    def run_epoch(self) -> dict[str, float]:
+        """One pass over the images, added to the history.
 
         Returns:
-            Mean loss.
+            Mean loss and its terms: `loss`, `classes`, `iou`, `sides`, and `epoch`, the number of epochs so far.
 
         Raises:
             ModelError: If the loss is no number any more.
         """
         start_s = time.perf_counter()
         self.network.train()
-        total = 0.0
+        sums = np.zeros(4)
         batches = _prefetched(self._batches())
         progress = tqdm(batches, total=self.steps_per_epoch, desc=f"epoch {self.epoch + 1}", unit="step", mininterval=5)
         for step, (images, targets) in enumerate(progress):
-            total += self._step(self.epoch * self.steps_per_epoch + step, images, targets)
-            progress.set_postfix(loss=f"{total / (step + 1):.3f}", refresh=False)
+            sums += self._step(self.epoch * self.steps_per_epoch + step, images, targets)
+            progress.set_postfix(loss=f"{sums[0] / (step + 1):.3f}", refresh=False)
         self.epoch += 1
         self.seconds += time.perf_counter() - start_s
-        return total / self.steps_per_epoch
+        means = (float(value) for value in sums / self.steps_per_epoch)
+        row = {"epoch": float(self.epoch), **dict(zip(("loss", "classes", "iou", "sides"), means, strict=True))}
+        self.history.append(row)
+        return row
 
-    def _step(self, step: int, images: Tensor, targets: Targets) -> float:
+    def _step(self, step: int, images: Tensor, targets: Targets) -> npt.NDArray[np.float64]:
         total_steps = self.config.epochs * self.steps_per_epoch
         factor = warmup_cosine(step, total_steps, min(WARMUP_STEPS, total_steps // 10 + 1))
         for group in self.optimiser.param_groups:
@@ -143,7 +164,8 @@ class DetectorFit:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
             raw = self.network(images)
         raw = RawPredictions(raw.class_logits.float(), raw.side_logits.float(), raw.points_xy, raw.strides)
-        loss = detector_loss(raw, targets).total
+        terms = detector_loss(raw, targets)
+        loss = terms.total
         if not torch.isfinite(loss):
             raise ModelError(f"training diverged in step {step}: the loss is {loss.item()}; lower the learning rate")
         self.optimiser.zero_grad(set_to_none=True)
@@ -151,7 +173,7 @@ class DetectorFit:
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), GRADIENT_LIMIT)
         self.optimiser.step()
         self.average.update(self.network)
-        return float(loss.detach())
+        return torch.stack(terms).detach().double().cpu().numpy()
 
     def _batches(self) -> Iterator[tuple[Tensor, Targets]]:
         config, samples = self.config, self.data.samples
@@ -170,7 +192,7 @@ class DetectorFit:
         if not late and rng.random() < self.config.mosaic:
             others = rng.integers(len(samples), size=3)
             return mosaic(rng, [samples[row], *(samples[int(other)] for other in others)], size_wh, cropped)
-        return augment(rng, samples[row], size_wh, cropped)
+        return augment(rng, samples[row], size_wh, cropped, CALM_STRENGTH if late else 1.0)
 
 
 def _prefetched(batches: Iterator[tuple[Tensor, Targets]]) -> Iterator[tuple[Tensor, Targets]]:
@@ -208,7 +230,7 @@ def train_detector(config: DetectorTraining) -> DetectionMetrics:
         fit.load()
     metrics = None
     while fit.epoch < config.epochs:
-        loss = fit.run_epoch()
+        loss = fit.run_epoch()["loss"]
         fit.save()
         print(f"epoch {fit.epoch}/{config.epochs}: loss {loss:.4f}, {fit.seconds:.0f} s", flush=True)
         if fit.epoch % config.validate_every == 0 or fit.epoch == config.epochs:
@@ -218,6 +240,8 @@ def train_detector(config: DetectorTraining) -> DetectionMetrics:
 
 def _validate_and_export(fit: DetectorFit, val: CocoData) -> DetectionMetrics:
     metrics = validate(fit.average.network, val, fit.config.input_size)
+    fit.history[-1].update(map50=metrics.ap50, map50_95=metrics.ap)
+    fit.save()
     export_detector(fit, val, metrics)
     figures = f"mAP50 {metrics.ap50:.4f}, mAP50-95 {metrics.ap:.4f}"
     print(f"epoch {fit.epoch}: wrote {fit.config.onnx_path}, {figures}", flush=True)
@@ -266,6 +290,7 @@ def _card(fit: DetectorFit, val: CocoData, metrics: DetectionMetrics) -> dict[st
         "training": {
             "command": command_line("robot_vision train detector", config), "commit": fit.commit,
             "data": _origin(fit.data, config, "training"), "epochs": fit.epoch, "seconds": round(fit.seconds),
+            **({} if config.start is None else {"start_sha256": file_sha256(config.start)}),
         },
         "measured": {
             "data": _origin(val, config, "held_out"),

@@ -17,7 +17,13 @@ _SMALLEST_VISIBLE_SHARE = 0.3
 _GREY = np.full((3, 3), 1 / 3)
 
 
-def augment(rng: np.random.Generator, sample: Sample, size_wh: tuple[int, int], around_objects: bool = False) -> Sample:
+def augment(
+    rng: np.random.Generator,
+    sample: Sample,
+    size_wh: tuple[int, int],
+    around_objects: bool = False,
+    strength: float = 1.0,
+) -> Sample:
     """One image, randomly mirrored, scaled and shifted, with other light and sensor faults.
 
     Args:
@@ -25,15 +31,17 @@ def augment(rng: np.random.Generator, sample: Sample, size_wh: tuple[int, int], 
         sample: Image and labels.
         size_wh: Size of the result in pixels.
         around_objects: Look at the middle of the objects instead of the middle of the image.
+        strength: How far scale, shift and colour may go and how often faults come, as a share of the usual, 0 to 1.
 
     Returns:
         A new sample; objects that are hardly visible any more have become ignore regions.
     """
-    scale = math.exp(rng.uniform(math.log(0.6), math.log(1.5)))
-    shift = rng.uniform(-0.2, 0.2, 2) * size_wh
+    scale = math.exp(strength * rng.uniform(math.log(0.6), math.log(1.5)))
+    shift = strength * rng.uniform(-0.2, 0.2, 2) * size_wh
     window = (0, 0, *size_wh)
     about_xy = _region(sample, around_objects).mean(axis=0)
-    return _photometric(rng, _place(rng, sample, scale, np.array(size_wh) / 2 + shift, window, about_xy))
+    placed = _place(rng, sample, scale, np.array(size_wh) / 2 + shift, window, about_xy)
+    return _photometric(rng, placed, strength)
 
 
 def mosaic(
@@ -70,7 +78,7 @@ def mosaic(
         np.concatenate([part.labels for part in parts]),
         np.concatenate([part.ignored_xyxy for part in parts]),
     )
-    return _photometric(rng, joined)
+    return _photometric(rng, joined, 1.0)
 
 
 def _region(sample: Sample, around_objects: bool) -> npt.NDArray[np.float64]:
@@ -128,9 +136,9 @@ def _clip(
     return cut[visible], labels[visible], cut[remains]
 
 
-def _photometric(rng: np.random.Generator, sample: Sample) -> Sample:
-    rgb = _colour(rng, sample.rgb)
-    fault = rng.random()
+def _photometric(rng: np.random.Generator, sample: Sample, strength: float) -> Sample:
+    rgb = _colour(rng, sample.rgb, strength)
+    fault = rng.random() / max(strength, 1e-6)
     if fault < 0.08:
         rgb = cv2.GaussianBlur(rgb, (0, 0), rng.uniform(0.4, 1.3))
     elif fault < 0.16:
@@ -147,7 +155,7 @@ def _photometric(rng: np.random.Generator, sample: Sample) -> Sample:
     return Sample(np.asarray(rgb, np.uint8), sample.boxes_xyxy, sample.labels, sample.ignored_xyxy)
 
 
-def _colour(rng: np.random.Generator, rgb: UInt8Array) -> UInt8Array:
+def _colour(rng: np.random.Generator, rgb: UInt8Array, strength: float) -> UInt8Array:
     """Hue, saturation, white balance, contrast and brightness as one affine map of the colour."""
     angle = rng.normal(0, 0.12)
     saturation = rng.uniform(0.5, 1.4)
@@ -157,7 +165,9 @@ def _colour(rng: np.random.Generator, rgb: UInt8Array) -> UInt8Array:
     gain = rng.uniform(0.7, 1.3) * rng.uniform(0.93, 1.07, 3)
     matrix = np.diag(gain) @ chroma @ turn
     pivot = 128 * (1 - matrix.sum(axis=1)) + rng.uniform(-35, 35)
-    return np.asarray(cv2.transform(rgb, np.column_stack([matrix, pivot])), np.uint8)
+    change = np.column_stack([matrix, pivot])
+    unchanged = np.eye(3, 4)
+    return np.asarray(cv2.transform(rgb, unchanged + strength * (change - unchanged)), np.uint8)
 
 
 def _motion_blur(rng: np.random.Generator, rgb: UInt8Array) -> UInt8Array:

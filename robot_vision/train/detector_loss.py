@@ -98,16 +98,20 @@ def points_inside(points_xy: Tensor, strides: Tensor, boxes_xyxy: Tensor) -> Ten
     Args:
         points_xy: (N, 2) in pixels.
         strides: (N, 1) in pixels.
-        boxes_xyxy: (B, M, 4).
+        boxes_xyxy: (K, 4).
 
     Returns:
-        (B, M, N) bool.
+        (K, N) bool.
     """
     finest = strides.min()
-    centres = (boxes_xyxy[..., :2] + boxes_xyxy[..., 2:]) / 2
-    half = ((boxes_xyxy[..., 2:] - boxes_xyxy[..., :2]) / 2)[:, :, None]
-    half = torch.where(strides == finest, half.clamp(min=float(finest) / 2), half)
-    return ((points_xy - centres[:, :, None]).abs() <= half).all(dim=-1)
+    least = torch.where(strides == finest, finest / 2, 0.0)[:, 0]
+    centres = (boxes_xyxy[:, :2] + boxes_xyxy[:, 2:]) / 2
+    half = (boxes_xyxy[:, 2:] - boxes_xyxy[:, :2]) / 2
+    inside = [
+        (points_xy[:, axis] - centres[:, axis, None]).abs() <= torch.maximum(half[:, axis, None], least)
+        for axis in (0, 1)
+    ]
+    return inside[0] & inside[1]
 
 
 @torch.no_grad()
@@ -129,24 +133,36 @@ def assign(scores: Tensor, boxes_xyxy: Tensor, points_xy: Tensor, strides: Tenso
         What each of the N points shall say.
     """
     batch, count, _ = scores.shape
-    objects = targets.boxes_xyxy.shape[1]
-    if objects == 0:
-        nothing = torch.zeros(batch, count, device=scores.device)
-        return Assignment(nothing.long(), nothing.bool(), nothing)
-    labels = targets.labels[:, None, :].expand(batch, count, objects)
-    class_scores = scores.gather(2, labels).transpose(1, 2)
-    ious = paired_iou(targets.boxes_xyxy[:, :, None], boxes_xyxy[:, None])
-    allowed = points_inside(points_xy, strides, targets.boxes_xyxy) & targets.valid[:, :, None]
-    alignment = class_scores.pow(ALIGN_SCORE_POWER) * ious.pow(ALIGN_IOU_POWER)
-    # Below every real alignment, so that a point outside is never preferred to one inside with alignment 0.
-    ranked = torch.where(allowed, alignment, -1.0)
-    best = ranked.topk(min(CANDIDATES, count), dim=2).indices
-    chosen = torch.zeros_like(allowed).scatter_(2, best, True) & allowed
-    owner = torch.where(chosen, ious, -1.0).argmax(dim=1)
-    chosen &= functional.one_hot(owner, objects).transpose(1, 2).bool()
-    kept = alignment * chosen
-    scale = (ious * chosen).amax(dim=2, keepdim=True) / kept.amax(dim=2, keepdim=True).clamp(min=1e-12)
-    return Assignment(owner * chosen.any(dim=1), chosen.any(dim=1), (kept * scale).amax(dim=1))
+    image, row = targets.valid.nonzero(as_tuple=True)
+    labels, truth_xyxy = targets.labels[image, row], targets.boxes_xyxy[image, row]
+    # Few points lie inside an object: what costs more than a comparison is worked out for these pairs only.
+    inside = points_inside(points_xy, strides, truth_xyxy)
+    item, point = inside.nonzero(as_tuple=True)
+    iou = paired_iou(truth_xyxy[item], boxes_xyxy[image[item], point])
+    alignment = scores[image[item], point, labels[item]].pow(ALIGN_SCORE_POWER) * iou.pow(ALIGN_IOU_POWER)
+    # Outside stays below every real alignment, so that a point there is never preferred to one inside with alignment 0.
+    ranked = torch.full(inside.shape, -1.0, device=scores.device).index_put_((item, point), alignment)
+    ranking = ranked.topk(min(CANDIDATES, count), dim=1)
+    item, place = (ranking.values >= 0).nonzero(as_tuple=True)
+    alignment, point = ranking.values[item, place], ranking.indices[item, place]
+    iou = paired_iou(truth_xyxy[item], boxes_xyxy[image[item], point])
+
+    cell = image[item] * count + point
+    best_iou = torch.zeros(batch * count, device=scores.device).scatter_reduce(0, cell, iou, "amax")
+    claims = iou == best_iou[cell]
+    item, cell, iou, alignment = item[claims], cell[claims], iou[claims], alignment[claims]
+    owner = torch.full((batch * count,), len(image), device=cell.device).scatter_reduce(0, cell, item, "amin")
+    won = owner[cell] == item
+    item, cell, iou, alignment = item[won], cell[won], iou[won], alignment[won]
+
+    nothing = torch.zeros(len(image), device=scores.device)
+    scale = nothing.scatter_reduce(0, item, iou, "amax") / nothing.scatter_reduce(0, item, alignment, "amax").clamp(
+        min=1e-12
+    )
+    object_index = torch.zeros(batch * count, dtype=torch.int64, device=cell.device).index_put_((cell,), row[item])
+    quality = torch.zeros(batch * count, device=scores.device).index_put_((cell,), alignment * scale[item])
+    positive = (owner < len(image)).reshape(batch, count)
+    return Assignment(object_index.reshape(batch, count), positive, quality.reshape(batch, count))
 
 
 def ignored_share(boxes_xyxy: Tensor, ignored_xyxy: Tensor) -> Tensor:
@@ -163,7 +179,8 @@ def ignored_share(boxes_xyxy: Tensor, ignored_xyxy: Tensor) -> Tensor:
         return torch.zeros(boxes_xyxy.shape[:2], device=boxes_xyxy.device)
     top_left = torch.maximum(boxes_xyxy[:, :, None, :2], ignored_xyxy[:, None, :, :2])
     bottom_right = torch.minimum(boxes_xyxy[:, :, None, 2:], ignored_xyxy[:, None, :, 2:])
-    overlap = (bottom_right - top_left).clamp(min=0).prod(dim=-1)
+    sides = (bottom_right - top_left).clamp(min=0)
+    overlap = sides[..., 0] * sides[..., 1]
     area = (boxes_xyxy[..., 2:] - boxes_xyxy[..., :2]).clamp(min=0).prod(dim=-1)
     return overlap.amax(dim=2) / area.clamp(min=1e-6)
 
@@ -212,8 +229,9 @@ def detector_loss(raw: RawPredictions, targets: Targets) -> LossTerms:
     Returns:
         The total and its terms.
     """
-    boxes_xyxy = decode_boxes(decode_sides(raw.side_logits), raw.points_xy, raw.strides)
-    assigned = assign(raw.class_logits.sigmoid(), boxes_xyxy, raw.points_xy, raw.strides, targets)
+    with torch.no_grad():
+        boxes_xyxy = decode_boxes(decode_sides(raw.side_logits), raw.points_xy, raw.strides)
+        assigned = assign(raw.class_logits.sigmoid(), boxes_xyxy, raw.points_xy, raw.strides, targets)
     normaliser = assigned.quality.sum().clamp(min=1.0)
     positive = assigned.positive
 
@@ -222,15 +240,16 @@ def detector_loss(raw: RawPredictions, targets: Targets) -> LossTerms:
     object_index = assigned.object_index[positive]
     weight = assigned.quality[positive]
     qualities[batch_index, point_index, targets.labels[batch_index, object_index]] = weight
-    counts = positive | (ignored_share(boxes_xyxy.detach(), targets.ignored_xyxy) <= IGNORED_OVERLAP)
+    counts = positive | (ignored_share(boxes_xyxy, targets.ignored_xyxy) <= IGNORED_OVERLAP)
     class_loss = (varifocal(raw.class_logits, qualities) * counts[..., None]).sum() / normaliser
 
     wanted = targets.boxes_xyxy[batch_index, object_index]
-    giou = paired_iou(boxes_xyxy[positive], wanted, generalised=True)
     points, strides = raw.points_xy[point_index], raw.strides[point_index]
+    side_logits = raw.side_logits[positive]
+    giou = paired_iou(decode_boxes(decode_sides(side_logits), points, strides), wanted, generalised=True)
     distances = torch.cat([points - wanted[:, :2], wanted[:, 2:] - points], dim=1) / strides
     iou_loss = ((1 - giou) * weight).sum() / normaliser
-    sides = (side_loss(raw.side_logits[positive], distances) * weight).sum() / normaliser
+    sides = (side_loss(side_logits, distances) * weight).sum() / normaliser
 
     terms = (CLASS_WEIGHT * class_loss, IOU_WEIGHT * iou_loss, SIDE_WEIGHT * sides)
     return LossTerms(sum(terms, torch.zeros((), device=class_loss.device)), *terms)

@@ -1,7 +1,8 @@
 """The detector's network: a small CSP backbone, a PAN neck and decoupled anchor-free heads.
 
 Papers: CSPNet (Wang et al., arXiv 1911.11929) for the blocks, spatial pyramid pooling (He et al., arXiv 1406.4729),
-PANet (Liu et al., arXiv 1803.01534) for the neck, FCOS (Tian et al., arXiv 1904.01355) and YOLOX (Ge et al.,
+PANet (Liu et al., arXiv 1803.01534) for the neck, feature pyramids (Lin et al., arXiv 1612.03144) for its finest level,
+FCOS (Tian et al., arXiv 1904.01355) and YOLOX (Ge et al.,
 arXiv 2107.08430) for the decoupled anchor-free heads, and Generalized Focal Loss (Li et al., arXiv 2006.04388) for box
 sides as distributions over whole strides.
 """
@@ -134,7 +135,7 @@ class PyramidPooling(nn.Module):
 
 
 class Backbone(nn.Module):
-    """Image to features at strides 8, 16 and 32."""
+    """Image to features at strides 4, 8, 16 and 32."""
 
     def __init__(self, widths: tuple[int, int, int, int, int]) -> None:
         super().__init__()
@@ -144,35 +145,43 @@ class Backbone(nn.Module):
         self.stage16 = nn.Sequential(ConvUnit(w8, w16, 3, 2), CspBlock(w16, w16, 2))
         self.stage32 = nn.Sequential(ConvUnit(w16, w32, 3, 2), CspBlock(w32, w32, 1), PyramidPooling(w32))
 
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """(B, 3, H, W) to three feature maps, finest first."""
-        fine = self.stage8(self.stem(images))
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """(B, 3, H, W) to four feature maps, finest first."""
+        finest = self.stem(images)
+        fine = self.stage8(finest)
         middle = self.stage16(fine)
-        return fine, middle, self.stage32(middle)
+        return finest, fine, middle, self.stage32(middle)
 
 
 class Neck(nn.Module):
-    """Path aggregation: coarse context flows down to the fine level and fine detail back up."""
+    """Path aggregation: coarse context flows down to the fine levels and fine detail back up.
 
-    def __init__(self, inputs: tuple[int, int, int], width: int) -> None:
+    The way back up starts at stride 8: from the finest level it would cost more than that level itself.
+    """
+
+    def __init__(self, inputs: tuple[int, int, int, int], finest_width: int, width: int) -> None:
         super().__init__()
-        self.lateral32 = ConvUnit(inputs[2], width)
-        self.down16 = CspBlock(inputs[1] + width, width, 1, shortcut=False)
-        self.down8 = CspBlock(inputs[0] + width, width, 1, shortcut=False)
+        self.lateral32 = ConvUnit(inputs[3], width)
+        self.down16 = CspBlock(inputs[2] + width, width, 1, shortcut=False)
+        self.down8 = CspBlock(inputs[1] + width, width, 1, shortcut=False)
+        self.lateral8 = ConvUnit(width, finest_width)
+        self.down4 = CspBlock(inputs[0] + finest_width, finest_width, 1, shortcut=False)
         self.shrink16 = ConvUnit(width, width, 3, 2)
         self.up16 = CspBlock(2 * width, width, 1, shortcut=False)
         self.shrink32 = ConvUnit(width, width, 3, 2)
         self.up32 = CspBlock(2 * width, width, 1, shortcut=False)
 
-    def forward(self, features: tuple[Tensor, Tensor, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
-        """Backbone features in, three maps of `width` channels out."""
-        fine, middle, coarse = features
+    def forward(self, features: tuple[Tensor, Tensor, Tensor, Tensor]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Backbone features in; out the finest map of `finest_width` channels and three of `width`."""
+        finest, fine, middle, coarse = features
         coarse = self.lateral32(coarse)
         middle = self.down16(torch.cat([functional.interpolate(coarse, scale_factor=2.0), middle], dim=1))
         fine = self.down8(torch.cat([functional.interpolate(middle, scale_factor=2.0), fine], dim=1))
+        context = functional.interpolate(self.lateral8(fine), scale_factor=2.0)
+        finest = self.down4(torch.cat([context, finest], dim=1))
         middle = self.up16(torch.cat([self.shrink16(fine), middle], dim=1))
         coarse = self.up32(torch.cat([self.shrink32(middle), coarse], dim=1))
-        return fine, middle, coarse
+        return finest, fine, middle, coarse
 
 
 class Head(nn.Module):
@@ -199,26 +208,31 @@ class YoloNetwork(nn.Module):
         self,
         class_count: int,
         widths: tuple[int, int, int, int, int] = (16, 32, 64, 96, 128),
+        finest_width: int = 32,
         neck_width: int = 64,
         head_width: int = 48,
     ) -> None:
         super().__init__()
         self.class_count = class_count
         self.backbone = Backbone(widths)
-        self.neck = Neck((widths[2], widths[3], widths[4]), neck_width)
-        self.heads = nn.ModuleList(Head(neck_width, head_width, class_count, stride) for stride in STRIDES)
+        self.neck = Neck((widths[1], widths[2], widths[3], widths[4]), finest_width, neck_width)
+        finest, *coarser = STRIDES
+        heads = [Head(finest_width, head_width // 2, class_count, finest)]
+        heads += [Head(neck_width, head_width, class_count, stride) for stride in coarser]
+        self.heads = nn.ModuleList(heads)
 
     def forward(self, images: Tensor) -> RawPredictions:
         """Raw predictions for (B, 3, H, W) float RGB in [0, 1]."""
         levels = self.neck(self.backbone(images))
         outputs = [head(level) for head, level in zip(self.heads, levels, strict=True)]
         batch = images.shape[0]
-        class_logits = torch.cat([c.reshape(batch, self.class_count, -1) for c, _ in outputs], dim=2)
-        side_logits = torch.cat([s.reshape(batch, 4 * SIDE_BINS, -1) for _, s in outputs], dim=2)
+        # In channels-last memory, which training uses, a level's cells are already in this order.
+        class_logits = torch.cat([c.permute(0, 2, 3, 1).flatten(1, 2) for c, _ in outputs], dim=1)
+        side_logits = torch.cat([s.permute(0, 2, 3, 1).flatten(1, 2) for _, s in outputs], dim=1)
         points_xy, strides = anchor_points([(level.shape[2], level.shape[3]) for level in levels])
         return RawPredictions(
-            class_logits.transpose(1, 2),
-            side_logits.reshape(batch, 4, SIDE_BINS, -1).permute(0, 3, 1, 2),
+            class_logits,
+            side_logits.reshape(batch, -1, 4, SIDE_BINS),
             points_xy.to(images.device),
             strides.to(images.device),
         )

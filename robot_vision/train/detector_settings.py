@@ -8,8 +8,8 @@ from pathlib import Path
 from robot_vision.errors import InvalidValueError
 from robot_vision.train.options import about
 
-STRIDES = (8, 16, 32)
-"""Input pixels per cell of the three levels that the detector predicts on."""
+STRIDES = (4, 8, 16, 32)
+"""Input pixels per cell of the four levels that the detector predicts on; the finest is for small objects."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,12 @@ class DetectorTraining:
         metadata=about("part of the images' sides to learn from, around the objects; all of it in the last fifth"),
     )
     input_size: int = field(default=320, metadata=about("side of the network's square input in pixels"))
+    start: Path | None = field(
+        default=None,
+        metadata=about(
+            "ONNX file of an earlier detector, such as the shipped one, whose weights to start from", kind=Path
+        ),
+    )
     seed: int = field(default=0, metadata=about("seed of weights, order and augmentation"))
     validate_every: int = field(default=3, metadata=about("epochs between validations", shown=False))
     resume: bool = field(default=False, metadata=about("continue from the checkpoint in the work folder", shown=False))

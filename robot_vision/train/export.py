@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,6 +15,7 @@ import yaml
 from torch import Tensor, nn
 
 from robot_vision.errors import ModelError
+from robot_vision.runtime.card import file_sha256
 from robot_vision.types import Float32Array
 
 OPSET = 17
@@ -86,7 +86,7 @@ def write_card(onnx_path: Path, card: Mapping[str, Any]) -> Path:
         "name": onnx_path.stem,
         "task": card["task"],
         "file": onnx_path.name,
-        "sha256": hashlib.sha256(onnx_path.read_bytes()).hexdigest(),
+        "sha256": file_sha256(onnx_path),
         "licence": LICENCE,
     }
     path = onnx_path.with_suffix(".yaml")

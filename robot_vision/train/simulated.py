@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-SIMULATED_SETS = {"training": (6000, 100_000), "held_out": (500, 900_000)}
+SIMULATED_SETS = {"training": (6000, 100_000), "held_out": (1000, 900_000)}
 """Images and seed of the first scene; the scenes of the two sets have no seed in common."""
 
 

@@ -17,7 +17,7 @@ from robot_vision.train.detector_model import SIDE_BINS, RawPredictions, anchor_
 def scene(seed: int, objects: int = 5) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, loss.Targets]:
     """Random predictions around random objects of two images, the second with padding."""
     rng = np.random.default_rng(seed)
-    points, strides = anchor_points([(8, 8), (4, 4), (2, 2)])
+    points, strides = anchor_points([(8, 8), (4, 4), (2, 2)], (8, 16, 32))
     corners = rng.uniform(0, 44, (2, objects, 2))
     boxes = np.concatenate([corners, corners + rng.uniform(3, 20, (2, objects, 2))], axis=2)
     valid = np.ones((2, objects), bool)
@@ -86,7 +86,7 @@ def test_assignment_equals_a_slow_loop(seed: int) -> None:
 
 def test_every_object_gets_a_point_even_one_between_the_finest_cells() -> None:
     """A 3×3 pixel object that contains no anchor point is still learnt."""
-    points, strides = anchor_points([(8, 8), (4, 4), (2, 2)])
+    points, strides = anchor_points([(8, 8), (4, 4), (2, 2)], (8, 16, 32))
     box = torch.tensor([[[30.5, 30.5, 33.5, 33.5]]])
     targets = loss.Targets(box, torch.zeros(1, 1, dtype=torch.int64), torch.ones(1, 1, dtype=torch.bool), box[:, :0])
     predicted = torch.cat([points - 4, points + 4], dim=1)[None]
@@ -107,7 +107,7 @@ def test_an_image_without_objects_has_no_positives_and_a_finite_loss() -> None:
 
 def random_raw(seed: int, requires_grad: bool = False) -> RawPredictions:
     draw = torch.Generator().manual_seed(seed)
-    points, strides = anchor_points([(8, 8), (4, 4), (2, 2)])
+    points, strides = anchor_points([(8, 8), (4, 4), (2, 2)], (8, 16, 32))
     classes = torch.randn(2, len(points), 3, generator=draw).requires_grad_(requires_grad)
     sides = torch.randn(2, len(points), 4, SIDE_BINS, generator=draw).requires_grad_(requires_grad)
     return RawPredictions(classes, sides, points, strides)
