@@ -8,6 +8,7 @@ definitions, and the same check validates a value wherever it comes from.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, TypeVar, cast, get_type_hints
@@ -153,6 +154,9 @@ def updated(params: ParamsT, changes: Mapping[str, Any]) -> ParamsT:
 class CameraParams(StageParams):
     """Where frames come from and how they are taken."""
 
+    names: tuple[str, ...] = _setting(
+        (), "names of several cameras, each with its topics below its name, such as front/image; empty for one camera"
+    )
     image_transport: str = _setting("raw", "message type of the camera topic", choices=("raw", "compressed"))
     stall_timeout: float = _setting(
         2.0,
@@ -162,6 +166,15 @@ class CameraParams(StageParams):
         high=3600.0,
         live=True,
     )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        wrong = [name for name in self.names if not re.fullmatch("[A-Za-z_][A-Za-z0-9_]*", name)]
+        if wrong or len(set(self.names)) < len(self.names):
+            raise InvalidValueError(
+                "names: expected different names of letters, digits and underscores, none with a digit first; got "
+                f"{', '.join(map(repr, self.names))}"
+            )
 
 
 @dataclass(frozen=True)
@@ -176,6 +189,8 @@ class SessionParams(StageParams):
     allow_cpu: bool = _setting(False, "run on the CPU when the provider asked for cannot be had, instead of refusing")
     device_id: int = _setting(0, "GPU number", low=0, high=63)
     threads: int = _setting(1, "CPU threads inside one operator; 0 takes one a core", low=0, high=256)
+    half_precision: bool = _setting(False, "let TensorRT compute in 16 bits: faster, scores change a little")
+    engine_cache: str = _setting("~/.cache/robot_vision/tensorrt", "folder of the networks that TensorRT has compiled")
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,9 @@ from robot_vision.runtime.layouts import Layout, Output, layout_as_told, recogni
 from robot_vision.runtime.session import OnnxSession, Session
 from robot_vision.types import Detections, Float32Array, Frame
 
+_OUTPUT_SETS = 3
+"""One that the network writes, one that waits for `finish` and one that `finish` reads."""
+
 
 @dataclass(frozen=True, eq=False)
 class _Settings:
@@ -58,7 +61,7 @@ class Inference(NamedTuple):
     """A frame that the network has run on, tile by tile.
 
     Attributes:
-        outputs: What the network returned for each tile.
+        outputs: What the network returned for each tile; valid until `infer` has been called three times more.
         transforms: Where each tile lies in its network input.
         tiles: The parts of the frame, the region of interest first.
         source_wh: Width and height of the frame in pixels.
@@ -102,6 +105,7 @@ class Detector:
         self._preprocessor = Preprocessor(card.input)
         self.session: Session = OnnxSession(card, session_params) if session is None else session
         self._inputs = [[self.session.new_input()], [self.session.new_input()]]
+        self._outputs = [[self.session.new_outputs()] for _ in range(_OUTPUT_SETS)]
         self._layout = _layout_of(card, self.session.outputs)
         self._head: HeadDecoder = HEADS[self._layout.head]
 
@@ -189,7 +193,11 @@ class Detector:
         Raises:
             ModelError: If the network fails.
         """
-        outputs = tuple(map(self.session.run, prepared.network_inputs))
+        into = self._outputs[0]
+        while len(into) < len(prepared.tiles):
+            into.append(self.session.new_outputs())
+        outputs = tuple(map(self.session.run, prepared.network_inputs, into))
+        self._outputs.append(self._outputs.pop(0))
         return Inference(outputs, prepared.transforms, prepared.tiles, prepared.source_wh)
 
     def finish(self, inference: Inference) -> Detections:

@@ -15,6 +15,7 @@ from robot_vision.errors import FrameError
 from robot_vision.params import CameraParams
 from robot_vision.ros.clocks import STEADY_CLOCK
 from robot_vision.ros.convert import frame_from_compressed, frame_from_image
+from robot_vision.ros.outputs import of_camera
 from robot_vision.ros.qos import camera_qos
 from robot_vision.ros.reader import Arrival, NewestReader
 from robot_vision.ros.statistics import Durations, FrameCounters
@@ -70,6 +71,7 @@ class CameraIntake:
     what a fast camera sends in vain costs nothing.
 
     Attributes:
+        camera: Name of the camera, if there are several.
         topic: Full name of the topic.
         params: Present settings.
         counters: What happened to the frames.
@@ -78,7 +80,9 @@ class CameraIntake:
         ages: Age of the frame at the end of processing, by the node's clock.
     """
 
-    def __init__(self, node: Node, params: CameraParams, prepare: Callable[[CameraFrame], Infer]) -> None:
+    def __init__(
+        self, node: Node, params: CameraParams, prepare: Callable[[CameraFrame], Infer], camera: str = ""
+    ) -> None:
         """Subscribe.
 
         Args:
@@ -86,6 +90,7 @@ class CameraIntake:
             params: Camera settings.
             prepare: Called in the first thread with each frame; what it returns is called in the second, and what that
                 returns in the third.
+            camera: Name of the camera, if there are several.
         """
         self.counters = FrameCounters()
         self.decode_durations, self.latencies, self.ages = Durations(), Durations(), Durations()
@@ -98,7 +103,8 @@ class CameraIntake:
         self._type = CompressedImage if compressed else Image
         self._to_frame = frame_from_compressed if compressed else frame_from_image
         # Remapping rules match whole names, so the base name is resolved first, as image_transport does.
-        self.topic = node.resolve_topic_name("image") + ("/compressed" if compressed else "")
+        self.camera = camera
+        self.topic = node.resolve_topic_name(of_camera(camera, "image")) + ("/compressed" if compressed else "")
         self._qos = camera_qos([])
         self._reader: NewestReader[Image | CompressedImage] = NewestReader(node, self._type, self.topic, self._qos)
         self._prepared: Slot[_Prepared] = Slot()

@@ -1,8 +1,9 @@
-"""The detector alone: images in, detections out."""
+"""The detector alone: images in, detections out, for one camera or several."""
 
 from __future__ import annotations
 
 import sys
+from functools import partial
 
 from rclpy.node import Node
 
@@ -12,7 +13,7 @@ from robot_vision.ros.diagnostics import Diagnostics
 from robot_vision.ros.parameters import StageParameters
 from robot_vision.ros.services import DetectService
 from robot_vision.ros.spin import run
-from robot_vision.ros.stages import DetectStage, TimedInference
+from robot_vision.ros.stages import DetectStage, TimedInference, open_detectors
 
 
 class DetectorNode(Node):
@@ -22,43 +23,54 @@ class DetectorNode(Node):
         super().__init__("detector_node")
         self._settings = StageParameters(self, ("camera", "session", "detector"), self._on_change, self._check)
         self._diagnostics = Diagnostics(self)
-        self._detect = DetectStage(self, self._diagnostics, self._settings["session"], self._settings["detector"])
-        self._detect_service = DetectService(self, self._detect)
-        self._camera = CameraIntake(self, self._settings["camera"], self._prepare)
-        self._diagnostics.watch_camera(self._camera)
+        camera = self._settings["camera"]
+        names = camera.names or ("",)
+        detectors = open_detectors(self._settings["session"], self._settings["detector"], len(names))
+        self._stages = [
+            DetectStage(self, self._diagnostics, detector, name)
+            for detector, name in zip(detectors, names, strict=True)
+        ]
+        self._detect_service = DetectService(self, self._stages[0])
+        self._cameras = [
+            CameraIntake(self, camera, partial(_prepare, stage), name)
+            for stage, name in zip(self._stages, names, strict=True)
+        ]
+        for intake in self._cameras:
+            self._diagnostics.watch_camera(intake)
 
     def start(self) -> None:
         """Begin to process frames."""
-        self._camera.start()
+        for intake in self._cameras:
+            intake.start()
 
     def close(self) -> bool:
         """Stop the workers and destroy the node; False if a network does not return."""
-        if not self._camera.stop():
+        if not all(intake.stop() for intake in self._cameras):
             return False
         self.destroy_node()
         return True
 
-    def _prepare(self, item: CameraFrame) -> Infer:
-        prepared = self._detect.prepare(item.frame)
-
-        def infer() -> Publish:
-            inferred = self._detect.infer(prepared)
-            return lambda: self._publish(item, inferred)
-
-        return infer
-
-    def _publish(self, item: CameraFrame, inferred: TimedInference) -> None:
-        self._detect.publish(item.header, inferred)
-
     def _check(self, stage: str, params: StageParams) -> None:
         if stage == "detector":
-            self._detect.check(params)
+            self._stages[0].check(params)
 
     def _on_change(self, stage: str, params: StageParams) -> None:
-        if stage == "detector":
-            self._detect.set_params(params)
-        elif stage == "camera":
-            self._camera.set_params(params)
+        for changed in {"detector": self._stages, "camera": self._cameras}.get(stage, []):
+            changed.set_params(params)
+
+
+def _prepare(stage: DetectStage, item: CameraFrame) -> Infer:
+    prepared = stage.prepare(item.frame)
+
+    def infer() -> Publish:
+        inferred = stage.infer(prepared)
+        return lambda: _publish(stage, item, inferred)
+
+    return infer
+
+
+def _publish(stage: DetectStage, item: CameraFrame, inferred: TimedInference) -> None:
+    stage.publish(item.header, inferred)
 
 
 def main() -> int:

@@ -9,6 +9,7 @@ from rclpy.node import Node
 
 from robot_vision.ros.camera import CameraIntake
 from robot_vision.ros.clocks import STEADY_CLOCK
+from robot_vision.ros.outputs import of_camera
 from robot_vision.ros.statistics import PERCENTILES, Durations
 from robot_vision.runtime.card import ModelCard
 from robot_vision.runtime.session import Session
@@ -20,7 +21,7 @@ _UNCOUNTED = "unknown: this middleware does not number messages, or not by publi
 
 
 class Diagnostics:
-    """Publishes one status for the camera and one for each stage."""
+    """Publishes one status for each camera and each stage."""
 
     def __init__(self, node: Node) -> None:
         """Create the publisher and its timer.
@@ -31,7 +32,7 @@ class Diagnostics:
         self._node = node
         self._publisher = node.create_publisher(DiagnosticArray, "/diagnostics", 10)
         self._stages: dict[str, tuple[Durations, Callable[[], Mapping[str, str]]]] = {}
-        self._camera: CameraIntake | None = None
+        self._cameras: list[CameraIntake] = []
         self._timer = node.create_timer(PERIOD_S, self.publish, clock=STEADY_CLOCK)
 
     def watch_camera(self, intake: CameraIntake) -> None:
@@ -40,7 +41,7 @@ class Diagnostics:
         Args:
             intake: The camera.
         """
-        self._camera = intake
+        self._cameras.append(intake)
 
     def watch_stage(self, name: str, durations: Durations, facts: Callable[[], Mapping[str, str]]) -> None:
         """Report a stage from now on.
@@ -56,8 +57,7 @@ class Diagnostics:
         """Publish the present state."""
         message = DiagnosticArray()
         message.header.stamp = self._node.get_clock().now().to_msg()
-        if self._camera is not None:
-            message.status.append(self._camera_status(self._camera))
+        message.status += [self._camera_status(intake) for intake in self._cameras]
         for name, (durations, facts) in self._stages.items():
             counts = {"frames": str(durations.rate.count), "rate_hz": f"{durations.rate.hz():.2f}"}
             values = {**facts(), **counts, **_percentile_values("", durations)}
@@ -80,7 +80,7 @@ class Diagnostics:
             **_age_values(intake.ages),
         }
         level, text = _camera_health(intake)
-        return self._status("camera", level, text, values)
+        return self._status(of_camera(intake.camera, "camera"), level, text, values)
 
     def _status(self, name: str, level: bytes, text: str, values: Mapping[str, str]) -> DiagnosticStatus:
         pairs = [KeyValue(key=key, value=value) for key, value in values.items()]
@@ -98,7 +98,10 @@ def session_facts(card: ModelCard, session: Session) -> dict[str, str]:
     Returns:
         Diagnostic values.
     """
-    return {"model": card.name, "model_sha256": card.sha256, "provider": session.provider, "device": session.device}
+    return {
+        "model": card.name, "model_sha256": card.sha256, "provider": session.provider, "device": session.device,
+        "max_batch": str(session.max_batch),
+    }  # fmt: skip
 
 
 def _stage_health(durations: Durations) -> tuple[bytes, str]:

@@ -1,8 +1,9 @@
-"""The encoder alone: images in, latent states out."""
+"""The encoder alone: images in, latent states out, for one camera or several."""
 
 from __future__ import annotations
 
 import sys
+from functools import partial
 
 from rclpy.node import Node
 
@@ -11,7 +12,7 @@ from robot_vision.ros.camera import CameraFrame, CameraIntake, Infer, Publish
 from robot_vision.ros.diagnostics import Diagnostics
 from robot_vision.ros.parameters import StageParameters
 from robot_vision.ros.spin import run
-from robot_vision.ros.stages import EncodeStage
+from robot_vision.ros.stages import EncodeStage, open_encoders
 
 
 class EncoderNode(Node):
@@ -21,31 +22,39 @@ class EncoderNode(Node):
         super().__init__("encoder_node")
         self._settings = StageParameters(self, ("camera", "session", "encoder"), self._on_change)
         self._diagnostics = Diagnostics(self)
-        self._encode = EncodeStage(self, self._diagnostics, self._settings["session"], self._settings["encoder"])
-        self._camera = CameraIntake(self, self._settings["camera"], self._prepare)
-        self._diagnostics.watch_camera(self._camera)
+        camera = self._settings["camera"]
+        names = camera.names or ("",)
+        encoders = open_encoders(self._settings["session"], self._settings["encoder"], len(names))
+        self._cameras = []
+        for encoder, name in zip(encoders, names, strict=True):
+            stage = EncodeStage(self, self._diagnostics, encoder, name)
+            self._cameras.append(CameraIntake(self, camera, partial(_prepare, stage), name))
+            self._diagnostics.watch_camera(self._cameras[-1])
 
     def start(self) -> None:
         """Begin to process frames."""
-        self._camera.start()
+        for intake in self._cameras:
+            intake.start()
 
     def close(self) -> bool:
         """Stop the workers and destroy the node; False if a network does not return."""
-        if not self._camera.stop():
+        if not all(intake.stop() for intake in self._cameras):
             return False
         self.destroy_node()
         return True
 
-    def _prepare(self, item: CameraFrame) -> Infer:
-        def infer() -> Publish:
-            latent = self._encode.infer(item.frame)
-            return lambda: self._encode.publish(item.header, latent)
-
-        return infer
-
     def _on_change(self, stage: str, params: StageParams) -> None:
         if stage == "camera":
-            self._camera.set_params(params)
+            for intake in self._cameras:
+                intake.set_params(params)
+
+
+def _prepare(stage: EncodeStage, item: CameraFrame) -> Infer:
+    def infer() -> Publish:
+        latent = stage.infer(item.frame)
+        return lambda: stage.publish(item.header, latent)
+
+    return infer
 
 
 def main() -> int:

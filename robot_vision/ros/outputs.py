@@ -17,22 +17,33 @@ from robot_vision.ros.qos import IMAGE_OUT_QOS, LATCHED_QOS, RESULT_QOS
 from robot_vision.types import Detections, Frame, Latent, Tracks, TrackState
 
 
+def of_camera(camera: str, name: str) -> str:
+    """A relative name, below the camera's where there are several cameras.
+
+    Args:
+        camera: Name of the camera, or empty.
+        name: Name of a topic, service or diagnostic status.
+    """
+    return f"{camera}/{name}" if camera else name
+
+
 class DetectionOutput:
     """Publishes `detections` and, latched, `label_info`."""
 
-    def __init__(self, node: Node, class_names: Sequence[str], class_id_format: str) -> None:
+    def __init__(self, node: Node, class_names: Sequence[str], class_id_format: str, camera: str = "") -> None:
         """Create the publishers.
 
         Args:
             node: Node that owns them.
             class_names: Names in the order of the class ids.
             class_id_format: `name` or `index`: what `class_id` holds.
+            camera: Name of the camera, if there are several.
         """
         self.labels = tuple(class_names) if class_id_format == "name" else tuple(map(str, range(len(class_names))))
         self._class_names = tuple(class_names)
         self._node = node
-        self._detections = node.create_publisher(Detection2DArray, "detections", RESULT_QOS)
-        self._label_info = node.create_publisher(LabelInfo, "label_info", LATCHED_QOS)
+        self._detections = node.create_publisher(Detection2DArray, of_camera(camera, "detections"), RESULT_QOS)
+        self._label_info = node.create_publisher(LabelInfo, of_camera(camera, "label_info"), LATCHED_QOS)
 
     def publish_label_info(self, threshold: float) -> None:
         """Publish the class map.
@@ -70,14 +81,15 @@ class DetectionOutput:
 class TrackOutput:
     """Publishes `tracks` and `track_states`."""
 
-    def __init__(self, node: Node) -> None:
+    def __init__(self, node: Node, camera: str = "") -> None:
         """Create the publishers.
 
         Args:
             node: Node that owns them.
+            camera: Name of the camera, if there are several.
         """
-        self._tracks = node.create_publisher(Detection2DArray, "tracks", RESULT_QOS)
-        self._track_states = node.create_publisher(TrackArray, "track_states", RESULT_QOS)
+        self._tracks = node.create_publisher(Detection2DArray, of_camera(camera, "tracks"), RESULT_QOS)
+        self._track_states = node.create_publisher(TrackArray, of_camera(camera, "track_states"), RESULT_QOS)
 
     def publish(self, header: Header, tracks: Tracks, labels: Sequence[str]) -> None:
         """Publish one frame's tracks, also when there are none.
@@ -103,13 +115,14 @@ class TrackOutput:
 class LatentOutput:
     """Publishes `latent`."""
 
-    def __init__(self, node: Node) -> None:
+    def __init__(self, node: Node, camera: str = "") -> None:
         """Create the publisher.
 
         Args:
             node: Node that owns it.
+            camera: Name of the camera, if there are several.
         """
-        self._publisher = node.create_publisher(LatentState, "latent", RESULT_QOS)
+        self._publisher = node.create_publisher(LatentState, of_camera(camera, "latent"), RESULT_QOS)
 
     def publish(self, header: Header, latent: Latent) -> None:
         """Publish one frame's latent.
@@ -124,13 +137,14 @@ class LatentOutput:
 class AnnotatedOutput:
     """Publishes `annotated`, drawn only while somebody subscribes."""
 
-    def __init__(self, node: Node) -> None:
+    def __init__(self, node: Node, camera: str = "") -> None:
         """Create the publisher.
 
         Args:
             node: Node that owns it.
+            camera: Name of the camera, if there are several.
         """
-        self._publisher = node.create_publisher(Image, "annotated", IMAGE_OUT_QOS)
+        self._publisher = node.create_publisher(Image, of_camera(camera, "annotated"), IMAGE_OUT_QOS)
 
     @property
     def wanted(self) -> bool:

@@ -14,12 +14,60 @@ from robot_vision.detection.yolo import Detector, Inference, Prepared
 from robot_vision.latent.encoder import Encoder
 from robot_vision.params import DetectorParams, EncoderParams, SessionParams, TrackerParams
 from robot_vision.ros.diagnostics import Diagnostics, session_facts
-from robot_vision.ros.outputs import DetectionOutput, LatentOutput, TrackOutput
+from robot_vision.ros.outputs import DetectionOutput, LatentOutput, TrackOutput, of_camera
 from robot_vision.ros.statistics import Durations
-from robot_vision.runtime.card import load_card
+from robot_vision.runtime.batching import SharedSession
+from robot_vision.runtime.card import ModelCard, load_card
+from robot_vision.runtime.session import OnnxSession, Session
 from robot_vision.tracking.camera_motion import CameraMotion
 from robot_vision.tracking.tracker import Tracker
 from robot_vision.types import Detections, Float64Array, Frame, Latent, Tracks
+
+
+def open_detectors(session: SessionParams, params: DetectorParams, count: int) -> list[Detector]:
+    """Detectors on one network, one for each camera.
+
+    Args:
+        session: Execution settings.
+        params: Detector settings.
+        count: How many.
+
+    Returns:
+        The detectors.
+
+    Raises:
+        ModelError: If the model or its card cannot be used.
+        ProviderError: If the execution provider cannot be had.
+        InvalidValueError: If a setting names a class that the model does not have.
+    """
+    card = load_card(params.model)
+    network = _open(card, session, count)
+    return [Detector(card, session, params, network) for _ in range(count)]
+
+
+def open_encoders(session: SessionParams, params: EncoderParams, count: int) -> list[Encoder]:
+    """Encoders on one network, one for each camera.
+
+    Args:
+        session: Execution settings.
+        params: Encoder settings.
+        count: How many.
+
+    Returns:
+        The encoders.
+
+    Raises:
+        ModelError: If the model or its card cannot be used.
+        ProviderError: If the execution provider cannot be had.
+    """
+    card = load_card(params.model)
+    network = _open(card, session, count)
+    return [Encoder(card, session, params, network) for _ in range(count)]
+
+
+def _open(card: ModelCard, params: SessionParams, count: int) -> Session:
+    session = OnnxSession(card, params, count)
+    return session if count == 1 else SharedSession(session)
 
 
 class TimedPreparation(NamedTuple):
@@ -44,25 +92,21 @@ class DetectStage:
         output: Its topics and labels.
     """
 
-    def __init__(self, node: Node, diagnostics: Diagnostics, session: SessionParams, params: DetectorParams) -> None:
-        """Load the model and create the publishers.
+    def __init__(self, node: Node, diagnostics: Diagnostics, detector: Detector, camera: str = "") -> None:
+        """Create the publishers.
 
         Args:
             node: Node that owns the publishers.
             diagnostics: Where the stage reports itself.
-            session: Execution settings.
-            params: Detector settings.
-
-        Raises:
-            ModelError: If the model or its card cannot be used.
-            ProviderError: If the execution provider cannot be had.
+            detector: From `open_detectors`.
+            camera: Name of the camera, if there are several.
         """
-        self.detector = Detector(load_card(params.model), session, params)
-        self.output = DetectionOutput(node, self.detector.class_names, params.class_id_format)
-        self.output.publish_label_info(params.confidence_threshold)
+        self.detector = detector
+        self.output = DetectionOutput(node, detector.class_names, detector.params.class_id_format, camera)
+        self.output.publish_label_info(detector.params.confidence_threshold)
         self._durations = Durations()
         facts = session_facts(self.detector.card, self.detector.session)
-        diagnostics.watch_stage("detector", self._durations, lambda: facts)
+        diagnostics.watch_stage(of_camera(camera, "detector"), self._durations, lambda: facts)
 
     @property
     def labels(self) -> Sequence[str]:
@@ -135,24 +179,25 @@ class DetectStage:
 class TrackStage:
     """Tracker, its topics and `reset_tracks`."""
 
-    def __init__(self, node: Node, diagnostics: Diagnostics, params: TrackerParams) -> None:
+    def __init__(self, node: Node, diagnostics: Diagnostics, params: TrackerParams, camera: str = "") -> None:
         """Create tracker, publishers and service.
 
         Args:
             node: Node that owns them.
             diagnostics: Where the stage reports itself.
             params: Tracker settings.
+            camera: Name of the camera, if there are several.
         """
         self._node = node
         self._tracker = Tracker(params)
         self._camera_motion = CameraMotion()
-        self._output = TrackOutput(node)
+        self._output = TrackOutput(node, camera)
         self._last_ns = 0
         self._unstamped = 0
         self._durations = Durations()
         self._reset_wanted = False
-        self._service = node.create_service(Trigger, "reset_tracks", self._on_reset)
-        diagnostics.watch_stage("tracker", self._durations, self._facts)
+        self._service = node.create_service(Trigger, of_camera(camera, "reset_tracks"), self._on_reset)
+        diagnostics.watch_stage(of_camera(camera, "tracker"), self._durations, self._facts)
 
     def process(
         self, header: Header, stamp_ns: int, detections: Detections, labels: Sequence[str], frame: Frame | None = None
@@ -227,24 +272,20 @@ class TrackStage:
 class EncodeStage:
     """Encoder and its topic."""
 
-    def __init__(self, node: Node, diagnostics: Diagnostics, session: SessionParams, params: EncoderParams) -> None:
-        """Load the model and create the publisher.
+    def __init__(self, node: Node, diagnostics: Diagnostics, encoder: Encoder, camera: str = "") -> None:
+        """Create the publisher.
 
         Args:
             node: Node that owns the publisher.
             diagnostics: Where the stage reports itself.
-            session: Execution settings.
-            params: Encoder settings.
-
-        Raises:
-            ModelError: If the model or its card cannot be used.
-            ProviderError: If the execution provider cannot be had.
+            encoder: From `open_encoders`.
+            camera: Name of the camera, if there are several.
         """
-        self._encoder = Encoder(load_card(params.model), session, params)
-        self._output = LatentOutput(node)
+        self._encoder = encoder
+        self._output = LatentOutput(node, camera)
         self._durations = Durations()
         facts = session_facts(self._encoder.card, self._encoder.session)
-        diagnostics.watch_stage("encoder", self._durations, lambda: facts)
+        diagnostics.watch_stage(of_camera(camera, "encoder"), self._durations, lambda: facts)
 
     def infer(self, frame: Frame) -> Latent:
         """Encode.

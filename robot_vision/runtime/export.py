@@ -15,7 +15,8 @@ import onnxruntime as ort
 from robot_vision.errors import ModelError
 from robot_vision.runtime.card import InputSpec, ModelCard, file_sha256
 from robot_vision.runtime.layouts import Head, Layout, Output, Size, recognise_layout
-from robot_vision.runtime.session import SIZE_INPUT, open_network
+from robot_vision.runtime.providers import open_network
+from robot_vision.runtime.session import SIZE_INPUT
 
 _LOG = logging.getLogger(__name__)
 

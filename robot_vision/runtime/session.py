@@ -1,31 +1,30 @@
-"""ONNX Runtime sessions: the provider that was asked for or an error, and a warm-up run."""
+"""ONNX Runtime sessions: a network that fits its card, warmed up, run on one input or several at once."""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort
 
-from robot_vision.errors import ModelError, ProviderError
+from robot_vision.errors import ModelError
 from robot_vision.params import SessionParams
 from robot_vision.runtime.card import ModelCard
 from robot_vision.runtime.layouts import Output
+from robot_vision.runtime.providers import one_line, open_session
 from robot_vision.types import Float32Array
 
 _LOG = logging.getLogger(__name__)
-_PROVIDERS = {
-    "tensorrt": ["TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider"],
-    "cuda": ["CUDAExecutionProvider", "CPUExecutionProvider"],
-    "cpu": ["CPUExecutionProvider"],
-}
 SIZE_INPUT = "orig_target_sizes"
 _INPUT_TYPES: dict[str, npt.DTypeLike] = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
 _SIZE_TYPES: dict[str, npt.DTypeLike] = {"tensor(int64)": np.int64, "tensor(float)": np.float32}
-_LOG_ERRORS_ONLY = 3
 _LOG_FATAL_ONLY = 4
+
+Outputs = tuple[npt.NDArray[Any], ...]
+"""What one run gives for one input, in the order of `output_names`."""
 
 
 class Session(Protocol):
@@ -47,17 +46,25 @@ class Session(Protocol):
     def device(self) -> str:
         """Device really in use, such as cpu or cuda:0."""
 
+    @property
+    def max_batch(self) -> int:
+        """Most inputs that the network takes in one run."""
+
     def new_input(self) -> Float32Array:
         """An array for `run`, of the input's shape, zero and C-contiguous; to be filled again and again."""
 
-    def run(self, network_input: Float32Array) -> tuple[npt.NDArray[Any], ...]:
+    def new_outputs(self) -> Outputs | None:
+        """Arrays that `run` may write into; None where their shapes differ from run to run."""
+
+    def run(self, network_input: Float32Array, into: Outputs | None = None) -> Outputs:
         """Run the network.
 
         Args:
             network_input: From `new_input`.
+            into: From `new_outputs`; may be overwritten.
 
         Returns:
-            One array an output.
+            One array an output: new ones, or those of `into`.
 
         Raises:
             ModelError: If the network fails.
@@ -67,32 +74,36 @@ class Session(Protocol):
 class OnnxSession:
     """One network on ONNX Runtime, ready to run.
 
-    The constructor loads, checks the input against the card, and runs once, so that the first frame is as fast as the
-    others and a network that cannot run is known at start-up. Worker threads do not spin while they wait: on a robot
-    the cores belong to somebody else between two frames.
+    The constructor loads, checks the input against the card, and runs once for every number of inputs it shall take,
+    so that the first frame is as fast as the others and a network that cannot run is known at start-up. Worker threads
+    do not spin while they wait: on a robot the cores belong to somebody else between two frames.
 
     Args:
         card: The network and its input.
         params: Provider, device and threads.
+        max_batch: Most inputs that one run shall take; a network whose batch is fixed takes one all the same.
 
     Raises:
         ModelError: If the file is no network ONNX Runtime can load, its input is not the card's, or it fails at run.
         ProviderError: If the provider asked for cannot be had and `allow_cpu` is off.
     """
 
-    def __init__(self, card: ModelCard, params: SessionParams) -> None:
+    def __init__(self, card: ModelCard, params: SessionParams, max_batch: int = 1) -> None:
         self._card = card
-        self._session, self._provider = _open(card, params)
+        self._session, self._provider = open_session(card, params, max_batch)
         self._device = "cpu" if self._provider == "cpu" else f"cuda:{params.device_id}"
         self._input = _checked_input(self._session, card)
-        self._constants = _constant_inputs(self._session, card)
         # What goes wrong in a run is in the exception; ONNX Runtime would write it to stderr as well.
         self._run_options = ort.RunOptions()
         self._run_options.log_severity_level = _LOG_FATAL_ONLY
+        first = self.run(self.new_input())
         self._outputs = tuple(
             Output(entry.name, values.shape, np.issubdtype(values.dtype, np.integer))
-            for entry, values in zip(self._session.get_outputs(), self.run(self.new_input()), strict=True)
+            for entry, values in zip(self._session.get_outputs(), first, strict=True)
         )
+        self._shapes = [values.shape for values in first]
+        self._reusable = _reusable(self._session, self._input)
+        self._max_batch = self._tried_batch(max_batch)
 
     @property
     def output_names(self) -> tuple[str, ...]:
@@ -114,108 +125,117 @@ class OnnxSession:
         """Device really in use: cpu or cuda:<number>."""
         return self._device
 
+    @property
+    def max_batch(self) -> int:
+        """Most inputs that `run_batch` hands to the network at once."""
+        return self._max_batch
+
     def new_input(self) -> Float32Array:
         """An array for `run`: (1, 3, H, W) float32 (for a decoder (1, D)), zero and C-contiguous."""
         return np.zeros(self._card.input_shape, np.float32)
 
-    def run(self, network_input: Float32Array) -> tuple[npt.NDArray[Any], ...]:
+    def new_outputs(self) -> Outputs | None:
+        """Float32 arrays that `run` may write into; None if an output has another type or no fixed shape."""
+        if not self._reusable:
+            return None
+        return tuple(np.zeros(shape, np.float32) for shape in self._shapes)
+
+    def run(self, network_input: Float32Array, into: Outputs | None = None) -> Outputs:
         """Run the network; releases the interpreter's lock meanwhile.
 
         Args:
             network_input: From `new_input`; not changed.
+            into: From `new_outputs`; overwritten and returned. Spares the network fresh memory in every run.
 
         Returns:
-            One new array an output, in the order of `output_names`.
+            One array an output, in the order of `output_names`; new ones without `into`.
 
         Raises:
             ModelError: If the network fails.
         """
         try:
-            feed = {self._input.name: network_input.astype(self._input.dtype, copy=False), **self._constants}
-            return tuple(map(_single_precision, self._session.run(None, feed, self._run_options)))
+            if into is None:
+                return self._run(network_input)
+            self._run_bound(network_input, into)
         except Exception as error:  # ONNX Runtime's errors have no common base of their own
-            raise ModelError(
-                f"{self._card.onnx_path}: the network loads but fails when it runs on an input of shape "
-                f"{self._card.input_shape}; export it again for that size, or correct input.size_wh in its card. "
-                f"ONNX Runtime says: {_reason(error)}"
-            ) from error
+            raise self._failure(network_input.shape, error) from error
+        return into
 
+    def run_batch(self, network_inputs: Sequence[Float32Array]) -> list[Outputs]:
+        """Run the network on several inputs, together as far as it takes them together.
 
-def _open(card: ModelCard, params: SessionParams) -> tuple[ort.InferenceSession, str]:
-    wanted = _wanted_provider(params)
-    session = _load(card, params, wanted)
-    if _PROVIDERS[wanted][0] in session.get_providers():
-        return session, wanted
-    problem = f"provider {wanted} was not obtained for {card.onnx_path}; ONNX Runtime took {session.get_providers()}"
-    if params.provider != "auto" and not params.allow_cpu:
-        raise ProviderError(
-            f"{problem}. Check the driver and the CUDA libraries, or set session.allow_cpu, or session.provider: cpu"
+        Args:
+            network_inputs: Each from `new_input`; not changed.
+
+        Returns:
+            The outputs of each, as `run` returns them.
+
+        Raises:
+            ModelError: If the network fails.
+        """
+        results: list[Outputs] = []
+        for start in range(0, len(network_inputs), self._max_batch):
+            part = network_inputs[start : start + self._max_batch]
+            if len(part) == 1:
+                results.append(self.run(part[0]))
+                continue
+            joined = np.concatenate(part)
+            try:
+                outputs = self._run(joined)
+            except Exception as error:
+                raise self._failure(joined.shape, error) from error
+            results += [tuple(values[row : row + 1] for values in outputs) for row in range(len(part))]
+        return results
+
+    def _run(self, network_input: Float32Array) -> Outputs:
+        feed = {
+            self._input.name: network_input.astype(self._input.dtype, copy=False),
+            **_constant_inputs(self._session, self._card, len(network_input)),
+        }
+        return tuple(map(_single_precision, self._session.run(None, feed, self._run_options)))
+
+    def _run_bound(self, network_input: Float32Array, into: Outputs) -> None:
+        binding = self._session.io_binding()
+        for name, values in _constant_inputs(self._session, self._card, 1).items():
+            binding.bind_cpu_input(name, values)
+        binding.bind_cpu_input(self._input.name, network_input)
+        for output, values in zip(self._outputs, into, strict=True):
+            binding.bind_output(output.name, "cpu", 0, values.dtype, values.shape, values.ctypes.data)
+        self._session.run_with_iobinding(binding, self._run_options)
+
+    def _tried_batch(self, wanted: int) -> int:
+        """How many inputs the network really takes together: it has run, and gave each input outputs of its own."""
+        if wanted > 1 and not self._input.fixed_batch:
+            try:
+                runs = [self._run(np.zeros((n, *self._card.input_shape[1:]), np.float32)) for n in range(2, wanted + 1)]
+            except Exception as error:  # a free batch may be declared and not meant
+                _LOG.warning("%s: fails on %d inputs at once: %s", self._card.onnx_path, wanted, one_line(error))
+                return 1
+            if all(shape[:1] == (1,) for shape in self._shapes) and all(
+                [values.shape for values in run] == [(n, *shape[1:]) for shape in self._shapes]
+                for n, run in enumerate(runs, start=2)
+            ):
+                return wanted
+        if wanted > 1:
+            _LOG.warning(
+                "%s: the network takes one image a run, so cameras take turns; export it with a free (dynamic) batch "
+                "to run them together", self._card.onnx_path,
+            )  # fmt: skip
+        return 1
+
+    def _failure(self, shape: tuple[int, ...], error: Exception) -> ModelError:
+        return ModelError(
+            f"{self._card.onnx_path}: the network loads but fails when it runs on an input of shape {shape}; export it "
+            f"again for that size, or correct input.size_wh in its card. ONNX Runtime says: {one_line(error)}"
         )
-    _LOG.warning("%s: running on the CPU", problem)
-    return (_load(card, params, "cpu"), "cpu")
-
-
-def _wanted_provider(params: SessionParams) -> str:
-    available = ort.get_available_providers()
-    if params.provider == "auto":
-        return "cuda" if _PROVIDERS["cuda"][0] in available else "cpu"
-    if _PROVIDERS[params.provider][0] in available:
-        return params.provider
-    problem = (
-        f"session.provider: {params.provider} is not in the installed ONNX Runtime {ort.__version__} ({available})"
-    )
-    if not params.allow_cpu:
-        raise ProviderError(f"{problem}. Install onnxruntime-gpu, or set session.allow_cpu, or session.provider: cpu")
-    _LOG.warning("%s: running on the CPU", problem)
-    return "cpu"
-
-
-def _load(card: ModelCard, params: SessionParams, provider: str) -> ort.InferenceSession:
-    options = ort.SessionOptions()
-    options.log_severity_level = _LOG_ERRORS_ONLY
-    options.intra_op_num_threads = params.threads
-    options.inter_op_num_threads = 1
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    device = {"device_id": str(params.device_id)}
-    providers = [(name, {} if name.startswith("CPU") else device) for name in _PROVIDERS[provider]]
-    return open_network(card.onnx_path, options, providers)
-
-
-def open_network(
-    path: Any, options: ort.SessionOptions, providers: list[tuple[str, dict[str, str]]]
-) -> ort.InferenceSession:
-    """An ONNX Runtime session whose failure is a `ModelError` that names the file.
-
-    Args:
-        path: The ONNX file.
-        options: Session options.
-        providers: Providers with their options, the wanted one first.
-
-    Returns:
-        The session.
-
-    Raises:
-        ModelError: If the file is missing, empty, damaged, or holds something ONNX Runtime cannot run.
-    """
-    try:
-        return ort.InferenceSession(str(path), sess_options=options, providers=providers)
-    except Exception as error:  # ONNX Runtime's errors have no common base of their own
-        raise ModelError(
-            f"{path}: not a network that ONNX Runtime {ort.__version__} can load (damaged, cut off, no ONNX file, or "
-            f"made for a newer release). "
-            f"ONNX Runtime says: {_reason(error)}"
-        ) from error
-
-
-def _reason(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
 
 
 class _Input(NamedTuple):
-    """The tensor that takes the image or latent: its name and type."""
+    """The tensor that takes the image or latent: its name, type, and whether the number of images is fixed."""
 
     name: str
     dtype: npt.DTypeLike
+    fixed_batch: bool
 
 
 def _checked_input(session: ort.InferenceSession, card: ModelCard) -> _Input:
@@ -236,13 +256,28 @@ def _checked_input(session: ort.InferenceSession, card: ModelCard) -> _Input:
     )
     if not fits:
         raise ModelError(f"{where} {name}: the card says shape {card.input_shape}, the network takes {tuple(shape)}")
-    return _Input(name, dtype)
+    return _Input(name, dtype, isinstance(shape[0], int))
 
 
-def _constant_inputs(session: ort.InferenceSession, card: ModelCard) -> dict[str, npt.NDArray[Any]]:
-    """What RT-DETR and D-FINE exports ask for besides the image: the size that their boxes are scaled to."""
+def _constant_inputs(session: ort.InferenceSession, card: ModelCard, batch: int) -> dict[str, npt.NDArray[Any]]:
+    """What RT-DETR and D-FINE exports ask for besides the images: the size that their boxes are scaled to."""
     wanted = [entry for entry in session.get_inputs() if entry.name == SIZE_INPUT]
-    return {entry.name: np.array([card.input.size_wh], _SIZE_TYPES.get(entry.type, np.int64)) for entry in wanted}
+    return {
+        entry.name: np.array([card.input.size_wh] * batch, _SIZE_TYPES.get(entry.type, np.int64)) for entry in wanted
+    }
+
+
+def _reusable(session: ort.InferenceSession, network_input: _Input) -> bool:
+    """Whether all outputs are single precision and of one shape as long as one image goes in."""
+    inputs = {entry.name: entry for entry in session.get_inputs()}
+    batch = inputs[network_input.name].shape[0]
+    return network_input.dtype is np.float32 and all(
+        entry.type == "tensor(float)"
+        and entry.shape
+        and (isinstance(entry.shape[0], int) or entry.shape[0] == batch)
+        and all(isinstance(side, int) for side in entry.shape[1:])
+        for entry in session.get_outputs()
+    )
 
 
 def _single_precision(values: npt.NDArray[Any]) -> npt.NDArray[Any]:

@@ -46,7 +46,10 @@ class FakeSession:
         """Zeros."""
         return np.zeros((1, 3, SIZE[1], SIZE[0]), np.float32)
 
-    def run(self, network_input: np.ndarray) -> tuple[np.ndarray, ...]:
+    def new_outputs(self) -> None:
+        """Nothing to write into."""
+
+    def run(self, network_input: np.ndarray, into: None) -> tuple[np.ndarray, ...]:
         """The output, whatever the input is."""
         return (self.output,)
 

@@ -94,7 +94,8 @@ def results(request: pytest.FixtureRequest, shared_data: Path, tmp_path_factory:
         frame = Frame(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), 0, "camera")
         inference = detector.infer(detector.prepare(frame))
         found, names = detector.finish(inference), detector.class_names
-        seen.append(Seen(request.param, photo, frame.size_wh, inference.outputs[0], found, names))
+        raw = tuple(values.copy() for values in inference.outputs[0])  # the detector writes into them again
+        seen.append(Seen(request.param, photo, frame.size_wh, raw, found, names))
     return seen
 
 
