@@ -23,10 +23,13 @@ def write_network(
     input_type: int = FLOAT,
     metadata: Mapping[str, str] | None = None,
     fails_at_run: bool = False,
+    weights: str = "",
 ) -> Path:
     """A network whose outputs are constants, or (None) copies of its input, or copies of one more input of that name.
 
     That further input holds whole numbers of shape (1, 2).
+
+    With `weights` the constants lie in a file of that name, which is not written.
 
     With `fails_at_run` one more node reshapes the input to a size it cannot have; a free dimension in `input_shape`
     keeps that from being noticed earlier.
@@ -42,7 +45,7 @@ def write_network(
             _value_info(name, input_type if value is None else FLOAT, input_shape if value is None else value.shape)
         )
         if value is not None:
-            initializers.append(_tensor(f"{name}_value", np.asarray(value, np.float32), FLOAT))
+            initializers.append(_tensor(f"{name}_value", np.asarray(value, np.float32), FLOAT, weights))
     if fails_at_run:
         initializers.append(_tensor("wrong_shape", np.array([7], np.int64), INT64))
         nodes.append(_node("Reshape", [input_name, "wrong_shape"], "never"))
@@ -79,9 +82,13 @@ def _text(field: int, value: str) -> bytes:
     return _message(field, value.encode())
 
 
-def _tensor(name: str, values: np.ndarray, data_type: int) -> bytes:
+def _tensor(name: str, values: np.ndarray, data_type: int, file: str = "") -> bytes:
     dims = b"".join(_integer(1, n) for n in values.shape)
-    return dims + _integer(2, data_type) + _text(8, name) + _message(9, values.tobytes())
+    if file:
+        content = _message(13, _text(1, "location") + _text(2, file)) + _integer(14, 1)
+    else:
+        content = _message(9, values.tobytes())
+    return dims + _integer(2, data_type) + _text(8, name) + content
 
 
 def _node(operator: str, inputs: Sequence[str], output: str) -> bytes:

@@ -1,7 +1,7 @@
 """Decoders of detector outputs, one small function a layout: raw output to boxes in network pixels.
 
-Every decoder drops weak candidates by score before it decodes a box, because nearly all of them are weak, and drops
-what is not finite. A candidate's class is its best one.
+Every decoder drops weak candidates by score before it decodes a box, because nearly all of them are weak, and drops and
+counts what is not finite. A candidate's class is its best one.
 """
 
 from __future__ import annotations
@@ -34,24 +34,27 @@ class Candidates:
         boxes_xyxy: (N, 4) float32 in network pixels, unclipped.
         scores: (N,) float32 in [0, 1].
         class_ids: (N,) int64.
+        malformed: Number of further candidates whose score is no number, or whose score or box is infinite.
     """
 
     boxes_xyxy: Float32Array
     scores: Float32Array
     class_ids: Int64Array
+    malformed: int = 0
 
     def __len__(self) -> int:
         return len(self.scores)
 
     def select(self, index: npt.NDArray[Any]) -> Candidates:
         """Rows chosen by a boolean mask (N,) or an integer index (M,)."""
-        return Candidates(self.boxes_xyxy[index], self.scores[index], self.class_ids[index])
+        return Candidates(self.boxes_xyxy[index], self.scores[index], self.class_ids[index], self.malformed)
 
 
 def merge(parts: Sequence[Candidates]) -> Candidates:
     """Candidates of several tiles, in the order given; at least one."""
     boxes, scores, class_ids = zip(*((part.boxes_xyxy, part.scores, part.class_ids) for part in parts), strict=True)
-    return Candidates(np.concatenate(boxes), np.concatenate(scores), np.concatenate(class_ids))
+    malformed = sum(part.malformed for part in parts)
+    return Candidates(np.concatenate(boxes), np.concatenate(scores), np.concatenate(class_ids), malformed)
 
 
 def decode_yolov8(outputs: Outputs, size_wh: Size, threshold: float) -> Candidates:  # noqa: ARG001
@@ -69,10 +72,10 @@ def decode_yolov8(outputs: Outputs, size_wh: Size, threshold: float) -> Candidat
         ModelError: If a score is no probability.
     """
     boxes, scores = outputs[0][0, :4], outputs[0][0, 4:]
-    kept = np.flatnonzero(scores.max(axis=0) >= threshold)
+    kept, unscored = _strong(scores.max(axis=0), threshold)
     chosen = scores[:, kept]
     class_ids = chosen.argmax(axis=0)
-    return _finite(cxcywh_to_xyxy(boxes[:, kept].T), chosen[class_ids, np.arange(len(kept))], class_ids)
+    return _finite(cxcywh_to_xyxy(boxes[:, kept].T), chosen[class_ids, np.arange(len(kept))], class_ids, unscored)
 
 
 def decode_yolov5(outputs: Outputs, size_wh: Size, threshold: float) -> Candidates:  # noqa: ARG001
@@ -89,8 +92,8 @@ def decode_yolov5(outputs: Outputs, size_wh: Size, threshold: float) -> Candidat
     Raises:
         ModelError: If a score is no probability.
     """
-    rows, scores, class_ids = _scored_rows(outputs[0], threshold)[:3]
-    return _finite(cxcywh_to_xyxy(rows[:, :4]), scores, class_ids)
+    rows, scores, class_ids, _, unscored = _scored_rows(outputs[0], threshold)
+    return _finite(cxcywh_to_xyxy(rows[:, :4]), scores, class_ids, unscored)
 
 
 def decode_yolox(outputs: Outputs, size_wh: Size, threshold: float) -> Candidates:
@@ -108,12 +111,12 @@ def decode_yolox(outputs: Outputs, size_wh: Size, threshold: float) -> Candidate
     Raises:
         ModelError: If a score is no probability.
     """
-    rows, scores, class_ids, kept = _scored_rows(outputs[0], threshold)
+    rows, scores, class_ids, kept, unscored = _scored_rows(outputs[0], threshold)
     cells = _grid(size_wh)[kept]
     stride = cells[:, 2:]
     with np.errstate(over="ignore"):
         boxes_cxcywh = np.concatenate([(rows[:, :2] + cells[:, :2]) * stride, np.exp(rows[:, 2:4]) * stride], axis=1)
-    return _finite(cxcywh_to_xyxy(boxes_cxcywh), scores, class_ids)
+    return _finite(cxcywh_to_xyxy(boxes_cxcywh), scores, class_ids, unscored)
 
 
 def decode_yolov10(outputs: Outputs, size_wh: Size, threshold: float) -> Candidates:  # noqa: ARG001
@@ -192,10 +195,11 @@ def decode_detr(outputs: Outputs, size_wh: Size, threshold: float) -> Candidates
     logits, boxes = outputs[0][0], outputs[1][0]
     best = logits.max(axis=1)
     # The score of a logit is 1 / (1 + exp(-logit)), which grows with it.
-    kept = np.flatnonzero((best >= _logit(threshold)) & np.isfinite(best))
+    kept, unscored = _strong(best, _logit(threshold))
     scale = np.array([*size_wh, *size_wh], np.float32)
     scores = 1 / (1 + np.exp(-np.clip(best[kept], -_LARGEST_LOGIT, _LARGEST_LOGIT)))
-    return _finite(cxcywh_to_xyxy(boxes[kept] * scale), scores, logits[kept].argmax(axis=1))
+    scores[np.isinf(best[kept])] = np.inf
+    return _finite(cxcywh_to_xyxy(boxes[kept] * scale), scores, logits[kept].argmax(axis=1), unscored)
 
 
 def decode_detr_boxes(outputs: Outputs, size_wh: Size, threshold: float) -> Candidates:  # noqa: ARG001
@@ -236,7 +240,7 @@ def decode_nanodet(outputs: Outputs, size_wh: Size, threshold: float) -> Candida
     """
     levels = len(outputs) // 2
     scores = np.concatenate([output[0] for output in outputs[:levels]])
-    kept = np.flatnonzero(scores.max(axis=1) >= threshold)
+    kept, unscored = _strong(scores.max(axis=1), threshold)
     bins = outputs[levels].shape[2] // 4
     logits = np.concatenate([output[0] for output in outputs[levels:]])[kept].reshape(len(kept), 4, bins)
     with np.errstate(invalid="ignore"):  # an infinite logit makes a box that is not finite and is dropped
@@ -247,7 +251,7 @@ def decode_nanodet(outputs: Outputs, size_wh: Size, threshold: float) -> Candida
     centres = (cells[:, :2] + np.float32(0.5)) * stride
     boxes = np.concatenate([centres - distances[:, :2] * stride, centres + distances[:, 2:] * stride], axis=1)
     class_ids = scores[kept].argmax(axis=1)
-    return _finite(boxes, scores[kept, class_ids], class_ids)
+    return _finite(boxes, scores[kept, class_ids], class_ids, unscored)
 
 
 @dataclass(frozen=True)
@@ -276,19 +280,26 @@ HEADS: dict[Head, HeadDecoder] = {
 }
 
 
+def _strong(scores: Float32Array, threshold: float) -> tuple[npt.NDArray[np.intp], int]:
+    """Indices of the scores that reach the threshold, and how many are no number."""
+    return np.flatnonzero(scores >= threshold), int(np.count_nonzero(np.isnan(scores)))
+
+
 def _scored_rows(
     output: Float32Array, threshold: float
-) -> tuple[Float32Array, Float32Array, Int64Array, npt.NDArray[np.intp]]:
+) -> tuple[Float32Array, Float32Array, Int64Array, npt.NDArray[np.intp], int]:
     """Rows whose objectness times best class reaches the threshold, with score, class and row number.
+
+    And how many rows have a score that is no number.
 
     The product of two probabilities is at most the first, so objectness alone rules out nearly every row.
     """
-    kept = np.flatnonzero(output[0, :, 4] >= threshold)
+    kept, unscored = _strong(output[0, :, 4], threshold)
     rows = output[0, kept]
     class_ids = rows[:, 5:].argmax(axis=1)
     scores = rows[:, 4] * rows[np.arange(len(rows)), 5 + class_ids]
-    strong = scores >= threshold
-    return rows[strong], scores[strong], class_ids[strong], kept[strong]
+    strong, unsure = _strong(scores, threshold)
+    return rows[strong], scores[strong], class_ids[strong], kept[strong], unscored + unsure
 
 
 @lru_cache(maxsize=8)
@@ -306,9 +317,11 @@ def _grid(size_wh: Size) -> Float32Array:
 def _finished(
     boxes_xyxy: Float32Array, scores: Float32Array, class_ids: npt.NDArray[Any], threshold: float
 ) -> Candidates:
-    """Candidates out of what a network has decided already; rows without a class number are dropped."""
-    kept = np.flatnonzero((scores >= threshold) & np.isfinite(class_ids))
-    return _finite(boxes_xyxy[kept], scores[kept], class_ids[kept].astype(np.int64))
+    """Candidates out of what a network has decided already; rows without a class number are malformed."""
+    strong, unscored = _strong(scores, threshold)
+    kept = strong[np.isfinite(class_ids[strong])]
+    malformed = unscored + len(strong) - len(kept)
+    return _finite(boxes_xyxy[kept], scores[kept], class_ids[kept].astype(np.int64), malformed)
 
 
 def _logit(probability: float) -> float:
@@ -318,12 +331,14 @@ def _logit(probability: float) -> float:
     return math.log(probability / (1 - probability))
 
 
-def _finite(boxes_xyxy: Float32Array, scores: Float32Array, class_ids: Int64Array) -> Candidates:
-    found = Candidates(
-        np.asarray(boxes_xyxy, np.float32), np.asarray(scores, np.float32), np.asarray(class_ids, np.int64)
-    )
-    if not (np.isfinite(found.boxes_xyxy).all() and np.isfinite(found.scores).all()):
-        found = found.select(np.isfinite(found.boxes_xyxy).all(axis=1) & np.isfinite(found.scores))
+def _finite(boxes_xyxy: Float32Array, scores: Float32Array, class_ids: Int64Array, malformed: int) -> Candidates:
+    boxes_xyxy, scores = np.asarray(boxes_xyxy, np.float32), np.asarray(scores, np.float32)
+    class_ids = np.asarray(class_ids, np.int64)
+    if not (np.isfinite(boxes_xyxy).all() and np.isfinite(scores).all()):
+        finite = np.isfinite(boxes_xyxy).all(axis=1) & np.isfinite(scores)
+        malformed += len(finite) - int(finite.sum())
+        boxes_xyxy, scores, class_ids = boxes_xyxy[finite], scores[finite], class_ids[finite]
+    found = Candidates(boxes_xyxy, scores, class_ids, malformed)
     if len(found) and found.scores.max() > 1 + _SCORE_TOLERANCE:
         raise ModelError(
             f"detector output: expected scores within [0, 1], got {found.scores.max():g}; output.head in the model "

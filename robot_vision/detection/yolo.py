@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -79,6 +79,11 @@ class Detector:
     `detect` is `prepare`, `infer` and `finish`; these may run in three threads, one each, on successive frames.
     `set_params` may be called from any thread.
 
+    Attributes:
+        card: The network's card.
+        session: The network.
+        malformed: Number of boxes dropped so far because box or score was no finite number.
+
     Args:
         card: A detection network.
         session_params: How the network is executed.
@@ -101,6 +106,7 @@ class Detector:
         if card.task != "detection":
             raise ModelError(f"model {card.name}: expected task detection, its card says {card.task}")
         self.card = card
+        self.malformed = 0
         self._settings = self._checked(detector_params)
         self._preprocessor = Preprocessor(card.input)
         self.session: Session = OnnxSession(card, session_params) if session is None else session
@@ -217,6 +223,7 @@ class Detector:
         params = self._settings.params
         found = [self._found(*parts, inference.tiles[0]) for parts in zip(*inference[:3], strict=True)]
         merged = found[0] if len(found) == 1 else merge(found)
+        self.malformed += merged.malformed
         boxes_xyxy = clip_boxes(merged.boxes_xyxy, inference.source_wh)
         visible = (boxes_xyxy[:, 2] > boxes_xyxy[:, 0]) & (boxes_xyxy[:, 3] > boxes_xyxy[:, 1])
         if not visible.all():
@@ -241,7 +248,7 @@ class Detector:
         if settings.thresholds is not None:
             found = found.select(found.scores >= settings.thresholds[found.class_ids])
         offset = np.array([tile.left, tile.top, tile.left, tile.top], np.float32)
-        found = Candidates(transform.to_source(found.boxes_xyxy) + offset, found.scores, found.class_ids)
+        found = replace(found, boxes_xyxy=transform.to_source(found.boxes_xyxy) + offset)
         return found if tile == region else found.select(whole(found.boxes_xyxy, tile, region))
 
     def _checked(self, params: DetectorParams) -> _Settings:

@@ -105,8 +105,11 @@ class DetectStage:
         self.output = DetectionOutput(node, detector.class_names, detector.params.class_id_format, camera)
         self.output.publish_label_info(detector.params.confidence_threshold)
         self._durations = Durations()
-        facts = session_facts(self.detector.card, self.detector.session)
-        diagnostics.watch_stage(of_camera(camera, "detector"), self._durations, lambda: facts)
+        facts = session_facts(detector.card, detector.session)
+        diagnostics.watch_stage(
+            of_camera(camera, "detector"), self._durations,
+            lambda: {**facts, "malformed_boxes": str(detector.malformed)},
+        )  # fmt: skip
 
     @property
     def labels(self) -> Sequence[str]:

@@ -52,13 +52,15 @@ def card_of_export(path: Path) -> ModelCard:
         A detection card made from the metadata.
 
     Raises:
-        ModelError: If the file cannot be loaded, its task is not detection, or its metadata does not tell how it wants
-            to be used; the message then holds a card to complete.
+        ModelError: If the file cannot be loaded, its task is not detection, it takes no colour image or finds no
+            classes, or its metadata does not tell how it wants to be used; the message then holds a card to complete.
     """
     facts = facts_of(path)
     task = facts.metadata.get("task", "detect")
     if task != "detect":
         raise ModelError(f"{path}: its metadata says task {task!r}; only detection exports are supported")
+    if hopeless := _hopeless(facts):
+        raise ModelError(f"{path}: {hopeless}")
     class_names = facts.class_names or _assumed_names(facts)
     family_known = facts.head == "yolox" or (facts.head is not None and "stride" in facts.metadata)
     if facts.size_wh is None or not family_known or class_names is None:
@@ -80,6 +82,20 @@ def card_of_export(path: Path) -> ModelCard:
         licence=facts.metadata.get("license", "unknown"),
         source=facts.metadata.get("description", "export without a card"),
     )
+
+
+def _hopeless(facts: Facts) -> str | None:
+    """Why no card could make a detector of this network; None if one might."""
+    shape = facts.image_shape
+    if shape is not None and (len(shape) != 4 or shape[1] not in (3, None)):
+        return (
+            f"its input {facts.input_name} has shape {list(shape)}, and this package gives a network colour images of "
+            "shape [1, 3, height, width]; export it for three channels, in the order batch, channels, height, width"
+        )
+    shapes = [output.shape for output in facts.outputs]
+    if facts.layout is None and len(shapes) == 1 and len(shapes[0]) == 3 and shapes[0][1] == 4:
+        return f"output {facts.outputs[0]} holds boxes and no class; train or export it with one class at least"
+    return None
 
 
 def _assumed_names(facts: Facts) -> tuple[str, ...] | None:
@@ -106,6 +122,7 @@ class Facts:
         metadata: Its own key-value pairs.
         inputs: Name, type and shape of each input, for people.
         input_name: Name of the image; empty if there is not exactly one candidate.
+        image_shape: Its shape, None for a free dimension; None if there is not exactly one candidate.
         size_wh: Width and height of the image in pixels; None if the file does not tell.
         outputs: The outputs.
         layout: What they hold; None if they fit no layout.
@@ -115,6 +132,7 @@ class Facts:
     metadata: Mapping[str, str]
     inputs: tuple[str, ...]
     input_name: str
+    image_shape: tuple[int | None, ...] | None
     size_wh: Size | None
     outputs: tuple[Output, ...]
     layout: Layout | None
@@ -146,19 +164,22 @@ def facts_of(path: Path) -> Facts:
     metadata = dict(session.get_modelmeta().custom_metadata_map)
     images = [entry for entry in session.get_inputs() if entry.name != SIZE_INPUT]
     size_wh = _image_size(list(images[0].shape), metadata) if len(images) == 1 else None
-    outputs = tuple(
-        Output(out.name, tuple(n if isinstance(n, int) else None for n in out.shape), "int" in out.type)
-        for out in session.get_outputs()
-    )
+    outputs = tuple(Output(out.name, _with_free(out.shape), "int" in out.type) for out in session.get_outputs())
     return Facts(
         metadata=metadata,
         inputs=tuple(f"{entry.name} {entry.type} {entry.shape}" for entry in session.get_inputs()),
         input_name=images[0].name if len(images) == 1 else "",
+        image_shape=_with_free(images[0].shape) if len(images) == 1 else None,
         size_wh=size_wh,
         outputs=outputs,
         layout=recognise_layout(outputs, size_wh) if size_wh else None,
         class_names=_class_names(metadata),
     )
+
+
+def _with_free(shape: list[Any]) -> tuple[int | None, ...]:
+    """A shape in which ONNX Runtime's names of free dimensions are None."""
+    return tuple(n if isinstance(n, int) else None for n in shape)
 
 
 def _image_size(shape: list[Any], metadata: Mapping[str, str]) -> Size | None:

@@ -255,7 +255,10 @@ def _checked_input(session: ort.InferenceSession, card: ModelCard) -> _Input:
         have == want or not isinstance(have, int) for have, want in zip(shape, card.input_shape, strict=False)
     )
     if not fits:
-        raise ModelError(f"{where} {name}: the card says shape {card.input_shape}, the network takes {tuple(shape)}")
+        raise ModelError(
+            f"{where} {name}: the card says shape {card.input_shape}, the network takes {tuple(shape)}; correct "
+            "input.size_wh in the card, or export the network for a batch of 1 or free and for three channels"
+        )
     return _Input(name, dtype, isinstance(shape[0], int))
 
 

@@ -159,16 +159,19 @@ def test_threshold_is_inclusive(head: str) -> None:
 @every_head
 @pytest.mark.parametrize("bad", [NAN, INF])
 @pytest.mark.parametrize("place", range(4))
-def test_drops_a_box_that_is_not_finite(head: str, bad: float, place: int) -> None:
+def test_drops_and_counts_a_box_that_is_not_finite(head: str, bad: float, place: int) -> None:
     box = [1.0, 1.0, 2.0, 2.0]
     box[place] = bad
-    assert len(decode(head, *raw(head, box, [0.5, 0.4]))) == 0
+    found = decode(head, *raw(head, box, [0.5, 0.4]))
+    assert (len(found), found.malformed) == (0, 1)
 
 
 @every_head
 @pytest.mark.parametrize("bad", [NAN, INF, -INF])
-def test_drops_a_score_that_is_not_finite(head: str, bad: float) -> None:
-    assert len(decode(head, *raw(head, [1, 1, 2, 2], [bad, 0.4]), threshold=0.45)) == 0
+def test_drops_and_counts_a_score_that_is_not_finite(head: str, bad: float) -> None:
+    """Minus infinity is no more than a weak score."""
+    found = decode(head, *raw(head, [1, 1, 2, 2], [bad, 0.4]), threshold=0.45)
+    assert (len(found), found.malformed) == (0, int(bad != -INF))
 
 
 @pytest.mark.parametrize("head", sorted(set(HEADS) - {"detr"}))
@@ -191,4 +194,5 @@ def test_yolox_size_too_large_for_a_float_is_dropped_quietly() -> None:
 
 
 def test_yolov10_class_that_is_not_finite_is_dropped() -> None:
-    assert len(decode("yolov10", [[[1, 2, 3, 4, 0.9, NAN]]])) == 0
+    found = decode("yolov10", [[[1, 2, 3, 4, 0.9, NAN]]])
+    assert (len(found), found.malformed) == (0, 1)

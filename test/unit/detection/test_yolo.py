@@ -131,6 +131,15 @@ def test_box_turned_inside_out_is_dropped_and_suppresses_nothing(size: list[floa
     np.testing.assert_allclose(found.scores, [0.5])
 
 
+def test_boxes_that_are_no_numbers_are_dropped_and_counted() -> None:
+    """A network gone wrong is seen in the count; what is sound in the same frame is still found."""
+    output = yolov8_output(([32, 16, 8, 8], 0, 0.9), ([np.nan, 16, 8, 8], 0, 0.9), ([32, 16, 8, 8], 1, np.inf))
+    counting = detector(output)
+    for frames in (1, 2):
+        assert len(counting.detect(FRAME)) == 1
+        assert counting.malformed == 2 * frames
+
+
 def test_nothing_found_is_an_empty_value() -> None:
     found = detect(yolov8_output())
     assert (found.boxes_xyxy.shape, found.scores.shape, found.class_ids.shape) == ((0, 4), (0,), (0,))

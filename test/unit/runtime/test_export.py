@@ -11,9 +11,12 @@ import pytest
 import yaml
 from onnx_writer import write_network
 
+from robot_vision.detection.yolo import Detector
 from robot_vision.errors import ModelError
+from robot_vision.params import DetectorParams, SessionParams
 from robot_vision.runtime.card import load_card, parse_card
 from robot_vision.runtime.export import COCO_NAMES
+from robot_vision.types import Frame
 
 NAMES = {"names": "{0: 'cat', 1: 'dog'}", "stride": "32"}
 CELLS_64 = 64 + 16 + 4
@@ -115,6 +118,43 @@ def test_network_of_an_unsupported_layout(tmp_path: Path) -> None:
     outputs = {"a": np.zeros((1, 4, 2), np.float32), "b": np.zeros((1, 3), np.float32)}
     path = write_network(tmp_path / "own.onnx", [1, 3, 64, 64], outputs)
     with pytest.raises(ModelError, match=r"\[1, 4, 2\], \[1, 3\] fit none of the supported layouts, yolov5, yolov8"):
+        load_card(path)
+
+
+@pytest.mark.parametrize("shape", [[1, 1, 64, 64], [1, 6, 64, 64], [1, 64, 64, 3], [3, 64, 64]])
+def test_network_that_takes_no_colour_image(tmp_path: Path, shape: list[int]) -> None:
+    """Grey, six-channel and channels-last exports: no card could help, so none is asked for."""
+    output = np.zeros((1, 6, CELLS_64), np.float32)
+    path = write_network(tmp_path / "own.onnx", shape, {"out": output}, metadata=NAMES)
+    with pytest.raises(ModelError, match=r"own\.onnx: its input images has shape .*\[1, 3, height, width\]; export it"):
+        load_card(path)
+
+
+def test_network_without_classes(tmp_path: Path) -> None:
+    path = write_network(tmp_path / "own.onnx", [1, 3, 64, 64], {"out": np.zeros((1, 4, CELLS_64))}, metadata=NAMES)
+    with pytest.raises(ModelError, match=r"own\.onnx: output .*\[1, 4, 84\] holds boxes and no class"):
+        load_card(path)
+
+
+def test_names_of_another_number_than_the_classes(tmp_path: Path) -> None:
+    path = write_network(tmp_path / "own.onnx", [1, 3, 64, 64], {"out": np.zeros((1, 9, CELLS_64))}, metadata=NAMES)
+    with pytest.raises(ModelError, match=r"\[1, 9, 84\] as layout yolov8 has 5 classes, its card names 2"):
+        Detector(load_card(path), SessionParams(provider="cpu"), DetectorParams())
+
+
+def test_all_axes_free(tmp_path: Path) -> None:
+    """A dynamic export runs at the size its metadata names, and its batch is free for several cameras."""
+    output = np.zeros((1, 6, CELLS_64), np.float32)
+    metadata = {**NAMES, "imgsz": "[64, 64]"}
+    path = write_network(tmp_path / "own.onnx", ["batch", 3, "h", "w"], {"out": output}, metadata=metadata)
+    frame = Frame(np.zeros((48, 80, 3), np.uint8), 0, "camera")
+    assert len(Detector(load_card(path), SessionParams(provider="cpu"), DetectorParams()).detect(frame)) == 0
+
+
+def test_weights_in_a_file_that_is_missing(tmp_path: Path) -> None:
+    """Large exports keep their weights in a second file; without it the error names that file."""
+    path = write_network(tmp_path / "own.onnx", [1, 3, 64, 64], {"out": np.zeros((1, 6, CELLS_64))}, weights="own.data")
+    with pytest.raises(ModelError, match=r"own\.onnx: not a network .*weights' file is not beside it.*own\.data"):
         load_card(path)
 
 
