@@ -37,7 +37,11 @@ def cxcywh_to_xyxy(boxes_cxcywh: FloatArrayT) -> FloatArrayT:
         (N, 4) x1, y1, x2, y2 in the same unit and dtype.
     """
     half_wh = boxes_cxcywh[:, 2:] / 2
-    return np.concatenate([boxes_cxcywh[:, :2] - half_wh, boxes_cxcywh[:, :2] + half_wh], axis=1)
+    # In the memory order of the input: many boxes often come column by column.
+    boxes_xyxy = np.empty_like(boxes_cxcywh)
+    np.subtract(boxes_cxcywh[:, :2], half_wh, out=boxes_xyxy[:, :2])
+    np.add(boxes_cxcywh[:, :2], half_wh, out=boxes_xyxy[:, 2:])
+    return boxes_xyxy
 
 
 def box_area(boxes_xyxy: FloatArrayT) -> FloatArrayT:
@@ -53,6 +57,22 @@ def box_area(boxes_xyxy: FloatArrayT) -> FloatArrayT:
     return np.asarray(size_wh[:, 0] * size_wh[:, 1])
 
 
+def intersection_matrix(boxes_a_xyxy: FloatArrayT, boxes_b_xyxy: FloatArrayT) -> FloatArrayT:
+    """Area that the boxes of every pair have in common.
+
+    Args:
+        boxes_a_xyxy: (N, 4) floats.
+        boxes_b_xyxy: (M, 4) floats.
+
+    Returns:
+        (N, M) areas in square units of the input.
+    """
+    top_left = np.maximum(boxes_a_xyxy[:, None, :2], boxes_b_xyxy[None, :, :2])
+    bottom_right = np.minimum(boxes_a_xyxy[:, None, 2:], boxes_b_xyxy[None, :, 2:])
+    overlap_wh = np.maximum(bottom_right - top_left, 0)
+    return np.asarray(overlap_wh[..., 0] * overlap_wh[..., 1])
+
+
 def iou_matrix(boxes_a_xyxy: FloatArrayT, boxes_b_xyxy: FloatArrayT) -> FloatArrayT:
     """Intersection over union of every pair.
 
@@ -63,10 +83,7 @@ def iou_matrix(boxes_a_xyxy: FloatArrayT, boxes_b_xyxy: FloatArrayT) -> FloatArr
     Returns:
         (N, M) values in [0, 1]; pairs whose union is empty have 0.
     """
-    top_left = np.maximum(boxes_a_xyxy[:, None, :2], boxes_b_xyxy[None, :, :2])
-    bottom_right = np.minimum(boxes_a_xyxy[:, None, 2:], boxes_b_xyxy[None, :, 2:])
-    overlap_wh = np.maximum(bottom_right - top_left, 0)
-    intersection = overlap_wh[..., 0] * overlap_wh[..., 1]
+    intersection = intersection_matrix(boxes_a_xyxy, boxes_b_xyxy)
     union = box_area(boxes_a_xyxy)[:, None] + box_area(boxes_b_xyxy)[None, :] - intersection
     iou: FloatArrayT = np.zeros_like(intersection)
     np.divide(intersection, union, out=iou, where=union > 0)

@@ -20,24 +20,21 @@ _INTERPOLATIONS = {"linear": cv2.INTER_LINEAR, "area": cv2.INTER_AREA}
 class Preprocessor:
     """Resizes, pads, orders channels and normalises one image at a time, without allocating image memory per call.
 
-    Not for use from two threads at once: its canvas is reused.
+    Not for use from two threads at once: its buffers are reused.
 
     Args:
         spec: Preprocessing from the model card.
     """
 
     def __init__(self, spec: InputSpec) -> None:
-        width, height = spec.size_wh
         self.spec = spec
         self._interpolation = _INTERPOLATIONS[spec.interpolation]
-        self._canvas: UInt8Array = np.empty((height, width, 3), np.uint8)
-        self._planes: UInt8Array = np.empty((3, height, width), np.uint8)
-        in_order = list(self._planes)
-        self._planes_rgb = in_order if spec.colour == "RGB" else in_order[::-1]
         self._factors = [np.float32(spec.scale / std) for std in spec.std]
         self._shifts = [np.float32(-mean / std) for mean, std in zip(spec.mean, spec.std, strict=True)]
         self._source_wh = (0, 0)
         self._transform = ResizeTransform((1.0, 1.0), (0, 0), (0, 0))
+        self._resized: UInt8Array = np.empty((0, 0, 3), np.uint8)
+        self._planes: UInt8Array = np.empty((3, 0, 0), np.uint8)
 
     def fill(self, rgb: UInt8Array, out: Float32Array) -> ResizeTransform:
         """Write one image into a network's input buffer.
@@ -54,19 +51,29 @@ class Preprocessor:
         """
         self._check(rgb, out)
         self._prepare((rgb.shape[1], rgb.shape[0]))
-        (left, top), (width, height) = self._transform.offset_xy, self._transform.resized_wh
-        placed = self._canvas[top : top + height, left : left + width]
-        if placed.shape == rgb.shape:
-            np.copyto(placed, rgb)
+        height, width = self._resized.shape[:2]
+        if self._resized.shape == rgb.shape:
+            np.copyto(self._resized, rgb)
         else:
             averaged = self._averaged(rgb, width, height)
-            cv2.resize(averaged, (width, height), dst=placed, interpolation=self._interpolation)
-        cv2.split(self._canvas, self._planes_rgb)
+            cv2.resize(averaged, (width, height), dst=self._resized, interpolation=self._interpolation)
+        planes = list(self._planes)
+        cv2.split(self._resized, planes if self.spec.colour == "RGB" else planes[::-1])
         for plane, factor, shift, target in zip(self._planes, self._factors, self._shifts, out[0], strict=True):
-            np.multiply(plane, factor, out=target)
-            if shift:
-                np.add(target, shift, out=target)
+            self._place(plane, factor, shift, target)
         return self._transform
+
+    def _place(self, plane: UInt8Array, factor: np.float32, shift: np.float32, target: Float32Array) -> None:
+        """Write one normalised colour plane into the network's, with padding around it."""
+        left, top = self._transform.offset_xy
+        bottom, right = top + plane.shape[0], left + plane.shape[1]
+        middle = target[top:bottom, left:right]
+        np.multiply(plane, factor, out=middle)
+        if shift:
+            np.add(middle, shift, out=middle)
+        padding = np.float32(self.spec.pad_value) * factor + shift
+        for edge in (target[:top], target[bottom:], target[top:bottom, :left], target[top:bottom, right:]):
+            edge[...] = padding
 
     def _averaged(self, rgb: UInt8Array, width: int, height: int) -> UInt8Array:
         """The image after the half of area averaging that is fast, and the same but for one more rounding.
@@ -84,7 +91,9 @@ class Preprocessor:
         if source_wh == self._source_wh:
             return
         self._transform = resize_transform(source_wh, self.spec.size_wh, self.spec.resize)
-        self._canvas.fill(self.spec.pad_value)
+        width, height = self._transform.resized_wh
+        self._resized = np.empty((height, width, 3), np.uint8)
+        self._planes = np.empty((3, height, width), np.uint8)
         self._source_wh = source_wh
 
     def _check(self, rgb: UInt8Array, out: Float32Array) -> None:
@@ -92,8 +101,8 @@ class Preprocessor:
             raise InvalidValueError(
                 f"image: expected uint8 of shape (H, W, 3) with pixels, got {rgb.dtype.name} of shape {rgb.shape}"
             )
-        if out.dtype != np.float32 or out.shape != (1, *self._planes.shape):
+        wanted = (1, 3, *self.spec.size_wh[::-1])
+        if out.dtype != np.float32 or out.shape != wanted:
             raise InvalidValueError(
-                f"network input: expected float32 of shape {(1, *self._planes.shape)}, "
-                f"got {out.dtype.name} of shape {out.shape}"
+                f"network input: expected float32 of shape {wanted}, got {out.dtype.name} of shape {out.shape}"
             )

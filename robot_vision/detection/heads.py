@@ -72,10 +72,10 @@ def decode_yolov8(outputs: Outputs, size_wh: Size, threshold: float) -> Candidat
         ModelError: If a score is no probability.
     """
     boxes, scores = outputs[0][0, :4], outputs[0][0, 4:]
-    kept, unscored = _strong(scores.max(axis=0), threshold)
-    chosen = scores[:, kept]
-    class_ids = chosen.argmax(axis=0)
-    return _finite(cxcywh_to_xyxy(boxes[:, kept].T), chosen[class_ids, np.arange(len(kept))], class_ids, unscored)
+    best = scores.max(axis=0)
+    kept, unscored = _strong(best, threshold)
+    class_ids = _first_place(scores, best)[kept] if 2 * len(kept) > len(best) else scores[:, kept].argmax(axis=0)
+    return _finite(cxcywh_to_xyxy(boxes.take(kept, axis=1).T), best[kept], class_ids, unscored)
 
 
 def decode_yolov5(outputs: Outputs, size_wh: Size, threshold: float) -> Candidates:  # noqa: ARG001
@@ -283,6 +283,14 @@ HEADS: dict[Head, HeadDecoder] = {
 def _strong(scores: Float32Array, threshold: float) -> tuple[npt.NDArray[np.intp], int]:
     """Indices of the scores that reach the threshold, and how many are no number."""
     return np.flatnonzero(scores >= threshold), int(np.count_nonzero(np.isnan(scores)))
+
+
+def _first_place(scores: Float32Array, best: Float32Array) -> Int64Array:
+    """`scores.argmax(axis=0)` of (C, N) where the maxima (N,) are known; several times faster for many columns."""
+    class_ids, columns = np.divmod(np.flatnonzero(scores == best), len(best))
+    places = np.zeros(len(best), np.int64)
+    places[columns[::-1]] = class_ids[::-1]  # of equal ones the first is written last
+    return places
 
 
 def _scored_rows(

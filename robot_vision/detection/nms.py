@@ -8,6 +8,8 @@ import numpy.typing as npt
 from robot_vision.types import Float32Array, Int64Array
 
 _BLOCK = 256
+_HEAD = 1024
+"""Of more than twice as many boxes the best of these are looked at first: they usually give all that may be kept."""
 
 
 def suppress(
@@ -33,7 +35,31 @@ def suppress(
     Returns:
         (K,) indices of the boxes kept, by falling score.
     """
-    order = np.argsort(-scores, kind="stable")
+    best = _strongest(scores, _HEAD)
+    found = _greedy(boxes_xyxy, scores, class_ids, best, iou_threshold, max_detections)
+    if len(found) < max_detections and len(best) < len(scores):
+        found = _greedy(boxes_xyxy, scores, class_ids, np.arange(len(scores)), iou_threshold, max_detections)
+    return found
+
+
+def _strongest(scores: Float32Array, count: int) -> npt.NDArray[np.intp]:
+    """Indices, in order, of the `count` best scores and of all that equal the last of them."""
+    if len(scores) <= 2 * count:
+        return np.arange(len(scores))
+    least = np.partition(scores, len(scores) - count)[len(scores) - count]
+    return np.flatnonzero(scores >= least)
+
+
+def _greedy(
+    boxes_xyxy: Float32Array,
+    scores: Float32Array,
+    class_ids: Int64Array | None,
+    candidates: npt.NDArray[np.intp],
+    iou_threshold: float,
+    max_detections: int,
+) -> npt.NDArray[np.intp]:
+    """`suppress` among the candidates (M,), given as indices."""
+    order = candidates[np.argsort(-scores[candidates], kind="stable")]
     corners = np.ascontiguousarray(boxes_xyxy[order].T)
     class_ids = None if class_ids is None else class_ids[order]
     kept = np.zeros(0, np.intp)

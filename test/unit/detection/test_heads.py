@@ -144,6 +144,17 @@ def test_finds_the_one_candidate(head: str) -> None:
     assert len(decode(head, *raw(head, [1, 1, 2, 2], [0.5, 0.4]))) == 1
 
 
+def test_class_of_many_candidates_is_the_first_best_one() -> None:
+    """Where most cells are candidates their classes are found another way: the same classes, equal scores included."""
+    rng = np.random.default_rng(5)
+    output = rng.integers(1, 4, (1, 4 + 6, CELLS)).astype(np.float32) / 4
+    found = HEADS["yolov8"].decode([output], SIZE, 0.1)
+    assert len(found) == CELLS
+    for column, class_id in enumerate(found.class_ids.tolist()):
+        scores = output[0, 4:, column].tolist()
+        assert class_id == scores.index(max(scores))
+
+
 @every_head
 def test_finds_nothing_in_nothing(head: str) -> None:
     check(decode(head, *raw(head, [1, 1, 2, 2], [0.0, 0.0])), [], [], [])

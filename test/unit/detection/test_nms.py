@@ -53,10 +53,14 @@ def run(rows: list[Row], agnostic: bool, threshold: Fraction, limit: int) -> lis
     threshold=st.sampled_from([Fraction(0), Fraction(1, 4), Fraction(1, 2), Fraction(3, 4), Fraction(1)]),
     limit=st.integers(1, 50),
     block=st.sampled_from([1, 3, 128]),
+    head=st.sampled_from([1, 4, 1000]),
 )
-def test_equals_the_greedy_loop(rows: list[Row], agnostic: bool, threshold: Fraction, limit: int, block: int) -> None:
+def test_equals_the_greedy_loop(
+    rows: list[Row], agnostic: bool, threshold: Fraction, limit: int, block: int, head: int
+) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(nms, "_BLOCK", block)
+        patch.setattr(nms, "_HEAD", head)
         assert run(rows, agnostic, threshold, limit) == brute_force(rows, agnostic, threshold, limit)
 
 
