@@ -9,7 +9,7 @@ from robot_vision.errors import MissingDependencyError
 
 HELP = "train a detector or an encoder"
 _TRAINING = {
-    "detector": "YOLO detector from COCO-format images, or from the simulated world",
+    "detector": "YOLO detector from labelled images (COCO, YOLO, bag), or from the simulated world",
     "vae": "convolutional VAE from images, or from the simulated world",
 }
 

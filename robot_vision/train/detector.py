@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from robot_vision.data.labelled_sets import open_training_pair
 from robot_vision.errors import ModelError
 from robot_vision.evaluation.detection import DetectionMetrics
 from robot_vision.runtime.card import file_sha256
@@ -29,13 +30,14 @@ from robot_vision.train.common import (
     supports_bfloat16,
     warmup_cosine,
 )
+from robot_vision.train.curves import Panel, write_panels
 from robot_vision.train.detector_augment import augment, mosaic
 from robot_vision.train.detector_data import (
     PAD_VALUE,
-    CocoData,
+    DetectionData,
     Sample,
     collate,
-    load_coco,
+    load_data,
     training_size_wh,
     validation_batches,
 )
@@ -57,6 +59,10 @@ SCORE_TOLERANCE = 1e-4
 CALM_STRENGTH = 0.4
 """Strength of the augmentation in the last fifth of a run."""
 _START_IMAGES = 64
+_PANELS = (
+    Panel("loss", {"total": "loss", "classes": "classes", "IoU": "iou", "sides": "sides"}),
+    Panel("average precision, held out", {"mAP50": "map50", "mAP50-95": "map50_95"}, logarithmic=False),
+)
 _UNCHANGED_BY_RESUME = ("epochs", "batch_size", "learning_rate", "mosaic", "crop", "input_size", "seed")
 
 
@@ -68,7 +74,7 @@ class DetectorFit:
         data: What to learn from.
     """
 
-    def __init__(self, config: DetectorTraining, data: CocoData) -> None:
+    def __init__(self, config: DetectorTraining, data: DetectionData) -> None:
         seed_everything(config.seed)
         self.config = config
         self.data = data
@@ -126,6 +132,10 @@ class DetectorFit:
         self.average.load_state_dict(state["average"])
         self.epoch, self.seconds, self.commit = int(state["epoch"]), float(state["seconds"]), str(state["commit"])
         self.history = [dict(row) for row in state["history"]]
+
+    def write_curves(self) -> None:
+        """Plot the history into the work folder."""
+        write_panels(self.config.work / "curves.png", self.history, _PANELS)
 
     def _settings(self) -> dict[str, Any]:
         return {**{name: getattr(self.config, name) for name in _UNCHANGED_BY_RESUME}, "images": len(self.data.samples)}
@@ -214,7 +224,10 @@ def train_detector(config: DetectorTraining) -> DetectionMetrics:
         Metrics of the exported network on the held-out images.
 
     Raises:
-        BagError: If a data folder is missing or damaged.
+        BagError: If a data set is missing, damaged or of no known kind, or the held-out one has other classes.
+        EvaluationError: If two ground-truth messages of a bag have the same stamp.
+        FrameError: If an image of a bag cannot be decoded.
+        InvalidValueError: If no held-out data is given and the data has none.
         ModelError: If the checkpoint does not fit, training diverges or the export differs from torch.
         MissingDependencyError: If the world must be rendered and its renderer is missing.
     """
@@ -222,9 +235,7 @@ def train_detector(config: DetectorTraining) -> DetectionMetrics:
         torch.set_num_threads(config.threads)
     # Images are augmented in one thread beside torch's; OpenCV's own would take the cores from the network.
     cv2.setNumThreads(1)
-    rendered = config.work / "simulated"
-    data = load_coco(config.data or render(rendered, "training", config.jobs), config.input_size)
-    val = load_coco(config.val or render(rendered, "held_out", config.jobs), config.input_size)
+    data, val = _open_data(config)
     fit = DetectorFit(config, data)
     if config.resume:
         fit.load()
@@ -232,23 +243,37 @@ def train_detector(config: DetectorTraining) -> DetectionMetrics:
     while fit.epoch < config.epochs:
         loss = fit.run_epoch()["loss"]
         fit.save()
+        fit.write_curves()
         print(f"epoch {fit.epoch}/{config.epochs}: loss {loss:.4f}, {fit.seconds:.0f} s", flush=True)
         if fit.epoch % config.validate_every == 0 or fit.epoch == config.epochs:
             metrics = _validate_and_export(fit, val)
     return metrics or _validate_and_export(fit, val)
 
 
-def _validate_and_export(fit: DetectorFit, val: CocoData) -> DetectionMetrics:
+def _open_data(config: DetectorTraining) -> tuple[DetectionData, DetectionData]:
+    data, held_out = config.data, config.val
+    if data is None:
+        rendered = config.work / "simulated"
+        data, held_out = (render(rendered, name, config.jobs) for name in ("training", "held_out"))
+    sets = open_training_pair(data, held_out)
+    for purpose, source in zip(("learns from", "measures on"), sets, strict=True):
+        shown = "; ".join((f"{purpose} {source.name}: {source.count} images", *source.notes))
+        print(f"{shown}; classes: {', '.join(source.class_names)}", flush=True)
+    return load_data(sets[0], config.input_size), load_data(sets[1], config.input_size)
+
+
+def _validate_and_export(fit: DetectorFit, val: DetectionData) -> DetectionMetrics:
     metrics = validate(fit.average.network, val, fit.config.input_size)
     fit.history[-1].update(map50=metrics.ap50, map50_95=metrics.ap)
     fit.save()
+    fit.write_curves()
     export_detector(fit, val, metrics)
     figures = f"mAP50 {metrics.ap50:.4f}, mAP50-95 {metrics.ap:.4f}"
     print(f"epoch {fit.epoch}: wrote {fit.config.onnx_path}, {figures}", flush=True)
     return metrics
 
 
-def export_detector(fit: DetectorFit, val: CocoData, metrics: DetectionMetrics) -> None:
+def export_detector(fit: DetectorFit, val: DetectionData, metrics: DetectionMetrics) -> None:
     """Write the ONNX file and the card from the averaged weights.
 
     Args:
@@ -270,12 +295,12 @@ def export_detector(fit: DetectorFit, val: CocoData, metrics: DetectionMetrics) 
     tolerance = np.array([BOX_TOLERANCE_PX] * 4 + [SCORE_TOLERANCE] * len(names), np.float32)[:, None]
     export_onnx(
         DeployedDetector(network), example, config.onnx_path, input_name="images", output_names=["output0"],
-        tolerance=tolerance, metadata=metadata,
+        tolerance=tolerance, metadata=metadata, free_batch=True,
     )  # fmt: skip
     write_card(config.onnx_path, _card(fit, val, metrics))
 
 
-def _card(fit: DetectorFit, val: CocoData, metrics: DetectionMetrics) -> dict[str, Any]:
+def _card(fit: DetectorFit, val: DetectionData, metrics: DetectionMetrics) -> dict[str, Any]:
     config = fit.config
     world = " on its simulated camera world" if config.data is None else ""
     return {
@@ -301,7 +326,7 @@ def _card(fit: DetectorFit, val: CocoData, metrics: DetectionMetrics) -> dict[st
     }  # fmt: skip
 
 
-def _origin(data: CocoData, config: DetectorTraining, name: str) -> str:
+def _origin(data: DetectionData, config: DetectorTraining, name: str) -> str:
     if config.data is None:
         return description(name)
-    return f"{len(data.samples)} images of folder {data.folder.resolve().name}"
+    return f"{len(data.samples)} images of {data.name}"

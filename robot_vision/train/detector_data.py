@@ -1,12 +1,9 @@
-"""A COCO-format folder held in memory, and batches of it for training and validation."""
+"""A labelled data set held in memory, and batches of it for training and validation."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -14,7 +11,8 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from robot_vision.errors import BagError
+from robot_vision.data.labelled import LabelledImage, LabelledSet
+from robot_vision.evaluation.ground_truth import LabelledBoxes
 from robot_vision.geometry import ResizeTransform, resize_transform
 from robot_vision.train.detector_loss import Targets
 from robot_vision.train.detector_settings import STRIDES
@@ -41,93 +39,62 @@ class Sample:
 
 
 @dataclass(frozen=True)
-class CocoData:
+class DetectionData:
     """A data set in memory; images are already scaled as the deployed letterbox scales them, without its padding.
 
     Attributes:
-        folder: Where it came from.
-        class_names: Names in the order of their category ids.
-        category_ids: Category id of each class.
-        image_ids: COCO image id of each sample.
+        name: Kind and name of the set, for people.
+        class_names: Names by class id.
         samples: Images and labels in network scale.
         transforms: Source pixels to network input, one a sample.
         source_sizes_wh: Width and height of each image as stored, in pixels.
+        truth: Objects of each image in source pixels.
     """
 
-    folder: Path
+    name: str
     class_names: tuple[str, ...]
-    category_ids: tuple[int, ...]
-    image_ids: tuple[int, ...]
     samples: tuple[Sample, ...]
     transforms: tuple[ResizeTransform, ...]
     source_sizes_wh: tuple[tuple[int, int], ...]
-
-    @property
-    def annotation_file(self) -> Path:
-        """The labels' file."""
-        return self.folder / "annotations.json"
+    truth: tuple[LabelledBoxes, ...]
 
 
-def load_coco(folder: Path, input_size: int) -> CocoData:
-    """Read a data set: `annotations.json` and the images under `images/`.
+def load_data(source: LabelledSet, input_size: int) -> DetectionData:
+    """Decode and scale a data set.
 
     Args:
-        folder: The data set.
+        source: The set.
         input_size: Side of the network's square input in pixels.
 
     Returns:
-        All images, decoded.
+        All its images.
 
     Raises:
-        BagError: If a file is missing, damaged or contradicts another.
+        BagError: If an image is missing or damaged, or an object lies outside its image.
+        FrameError: If an image of a bag cannot be decoded.
     """
-    file = folder / "annotations.json"
-    try:
-        content = json.loads(file.read_text())
-    except (OSError, ValueError) as error:
-        raise BagError(f"{file}: cannot be read as COCO annotations: {error}") from error
-    missing = [key for key in ("images", "annotations", "categories") if not content.get(key)]
-    if missing:
-        raise BagError(f"{file}: lacks {', '.join(missing)}; a COCO data set needs all three")
-    categories = sorted(content["categories"], key=lambda category: int(category["id"]))
-    category_ids = tuple(int(category["id"]) for category in categories)
-    by_image: dict[int, list[dict[str, Any]]] = {int(image["id"]): [] for image in content["images"]}
-    for annotation in content["annotations"]:
-        if int(annotation["image_id"]) not in by_image or int(annotation["category_id"]) not in category_ids:
-            raise BagError(f"{file}: annotation {annotation.get('id')} names an image or category that is not there")
-        by_image[int(annotation["image_id"])].append(annotation)
-    samples, transforms, sizes_wh = [], [], []
-    for image in tqdm(content["images"], desc=f"read {folder.name}", unit="image", leave=False):
-        rgb = _read_rgb(folder / "images" / Path(image["file_name"]).name)
-        sizes_wh.append((rgb.shape[1], rgb.shape[0]))
+    samples, transforms, sizes_wh, truth = [], [], [], []
+    for image in tqdm(source.images(), total=source.count, desc=f"read {source.name}", unit="image", leave=False):
+        sizes_wh.append((image.rgb.shape[1], image.rgb.shape[0]))
         transforms.append(resize_transform(sizes_wh[-1], (input_size, input_size), "letterbox"))
-        samples.append(_scaled(rgb, by_image[int(image["id"])], category_ids, transforms[-1]))
-    names = tuple(str(category["name"]) for category in categories)
-    return CocoData(folder, names, category_ids, tuple(by_image), tuple(samples), tuple(transforms), tuple(sizes_wh))
+        samples.append(_scaled(image, transforms[-1]))
+        truth.append(image.truth)
+    return DetectionData(
+        source.name, source.class_names, tuple(samples), tuple(transforms), tuple(sizes_wh), tuple(truth)
+    )
 
 
-def _read_rgb(path: Path) -> UInt8Array:
-    bgr = cv2.imread(str(path), cv2.IMREAD_COLOR)
-    if bgr is None:
-        raise BagError(f"{path}: missing or not an image")
-    return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
-
-
-def _scaled(
-    rgb: UInt8Array, annotations: Sequence[dict[str, Any]], category_ids: tuple[int, ...], transform: ResizeTransform
-) -> Sample:
+def _scaled(image: LabelledImage, transform: ResizeTransform) -> Sample:
     """The image as the letterbox scales it, with its labels in the same pixels; no padding yet."""
+    rgb, truth = image.rgb, image.truth
     if transform.resized_wh != (rgb.shape[1], rgb.shape[0]):
         rgb = np.asarray(cv2.resize(rgb, transform.resized_wh, interpolation=cv2.INTER_LINEAR), np.uint8)
-    crowd = np.array([bool(a.get("iscrowd", 0)) for a in annotations], dtype=bool)
-    boxes_xywh = np.array([a["bbox"] for a in annotations], dtype=np.float32).reshape(-1, 4)
-    boxes_xyxy = np.concatenate([boxes_xywh[:, :2], boxes_xywh[:, :2] + boxes_xywh[:, 2:]], axis=1)
-    boxes_xyxy *= np.array([*transform.scale_xy, *transform.scale_xy], dtype=np.float32)
-    labels = np.array([category_ids.index(int(a["category_id"])) for a in annotations], dtype=np.int64)
-    return Sample(rgb, boxes_xyxy[~crowd], labels[~crowd], boxes_xyxy[crowd])
+    boxes_xyxy = truth.boxes_xyxy * np.array([*transform.scale_xy, *transform.scale_xy], dtype=np.float32)
+    wanted = ~truth.ignored
+    return Sample(rgb, boxes_xyxy[wanted], truth.class_ids[wanted], boxes_xyxy[truth.ignored])
 
 
-def training_size_wh(data: CocoData, share: float = 1.0) -> tuple[int, int]:
+def training_size_wh(data: DetectionData, share: float = 1.0) -> tuple[int, int]:
     """Input of a training step, in multiples of the coarsest stride.
 
     Args:
@@ -169,7 +136,7 @@ def collate(samples: Sequence[Sample]) -> tuple[Tensor, Targets]:
     return pixels.float().div_(255), Targets(boxes, labels, valid, ignored)
 
 
-def validation_batches(data: CocoData, input_size: int, batch_size: int) -> Iterator[Tensor]:
+def validation_batches(data: DetectionData, input_size: int, batch_size: int) -> Iterator[Tensor]:
     """All images in order, letterboxed as the deployed detector does it.
 
     Args:

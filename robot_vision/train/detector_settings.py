@@ -8,6 +8,7 @@ from pathlib import Path
 from robot_vision.errors import InvalidValueError
 from robot_vision.train.options import about
 
+_SHIPPED = Path("models/simworld_yolo")
 STRIDES = (4, 8, 16, 32)
 """Input pixels per cell of the four levels that the detector predicts on; the finest is for small objects."""
 
@@ -17,21 +18,33 @@ class DetectorTraining:
     """One training run; its defaults are those of the shipped `simworld_yolo`.
 
     Raises:
-        InvalidValueError: If a number is out of range, or one data folder is given without the other.
+        InvalidValueError: If a number is out of range, or held-out data is given without training data.
     """
 
     data: Path | None = field(
         default=None,
         metadata=about(
-            "COCO folder (images/, annotations.json); without it the simulated world is rendered", kind=Path
+            "what to learn from: COCO folder or annotation file, YOLO data.yaml, or bag with ground truth; all images "
+            "are held in memory, scaled to the input size; without it the simulated world is rendered",
+            kind=Path,
         ),
     )
-    val: Path | None = field(default=None, metadata=about("COCO folder of held-out images, with --data", kind=Path))
-    out: Path = field(
-        default=Path("models/simworld_yolo"), metadata=about("ONNX file to write; its card goes beside it", shown=False)
+    val: Path | None = field(
+        default=None,
+        metadata=about("held-out images of any of these kinds; without it the val of the data.yaml", kind=Path),
+    )
+    out: Path | None = field(
+        default=None,
+        metadata=about(
+            "ONNX file to write, its card goes beside it; without it detector.onnx in the work folder, or the shipped "
+            "network's place if the simulated world is rendered",
+            kind=Path,
+            shown=False,
+        ),
     )
     work: Path = field(
-        default=Path("runs/detector"), metadata=about("folder of checkpoint and rendered images", shown=False)
+        default=Path("runs/detector"),
+        metadata=about("folder of checkpoint, curves.png and rendered images", shown=False),
     )
     epochs: int = field(default=20, metadata=about("passes over the images"))
     batch_size: int = field(default=16, metadata=about("images per step"))
@@ -69,10 +82,12 @@ class DetectorTraining:
             raise InvalidValueError(f"crop: must be within (0, 1], got {self.crop}")
         if not 0 < self.learning_rate < 1:
             raise InvalidValueError(f"learning_rate: must be within (0, 1), got {self.learning_rate}")
-        if (self.data is None) != (self.val is None):
-            raise InvalidValueError("data and val: give both folders, or neither to train on the simulated world")
+        if self.data is None and self.val is not None:
+            raise InvalidValueError("val: goes with data; give both, or neither to train on the simulated world")
 
     @property
     def onnx_path(self) -> Path:
         """The file to write, with its suffix."""
-        return self.out if self.out.suffix == ".onnx" else self.out.with_name(f"{self.out.name}.onnx")
+        # A network of other data never takes the shipped one's place unasked.
+        out = self.out or (_SHIPPED if self.data is None else self.work / "detector")
+        return out if out.suffix == ".onnx" else out.with_name(f"{out.name}.onnx")

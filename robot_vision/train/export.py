@@ -31,6 +31,7 @@ def export_onnx(
     output_names: Sequence[str],
     tolerance: float | Float32Array,
     metadata: Mapping[str, str] | None = None,
+    free_batch: bool = False,
 ) -> float:
     """Write a network as one ONNX file and compare it with torch.
 
@@ -43,6 +44,7 @@ def export_onnx(
         tolerance: Largest allowed absolute difference between torch and ONNX Runtime; an array must broadcast with
             every output.
         metadata: Key-value pairs to store in the file.
+        free_batch: Let the first dimension of inputs and outputs be any number, as several cameras need it.
 
     Returns:
         The largest absolute difference seen.
@@ -52,15 +54,18 @@ def export_onnx(
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     network = network.eval()
+    free = {name: {0: "batch"} for name in (input_name, *output_names)} if free_batch else None
     torch.onnx.export(
         network, (example,), str(path), input_names=[input_name], output_names=list(output_names),
-        opset_version=OPSET, dynamo=False,
+        opset_version=OPSET, dynamo=False, dynamic_axes=free,
     )  # fmt: skip
-    model = onnx.load(path)
-    onnx.helper.set_model_props(model, dict(metadata or {}))
-    onnx.save(model, path)
     with torch.no_grad():
         expected = network(example)
+    model = onnx.load(path)
+    if free_batch:
+        _fix_all_but_batch(model, expected if isinstance(expected, tuple) else (expected,))
+    onnx.helper.set_model_props(model, dict(metadata or {}))
+    onnx.save(model, path)
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     actual = session.run(None, {input_name: example.numpy()})
     wanted = expected if isinstance(expected, tuple) else (expected,)
@@ -70,6 +75,14 @@ def export_onnx(
         largest = ", ".join(f"{name} {d.max():.2e}" for name, d in zip(output_names, differences, strict=True))
         raise ModelError(f"{path}: ONNX Runtime differs from torch by more than allowed: {largest}")
     return max(float(difference.max()) for difference in differences)
+
+
+def _fix_all_but_batch(model: onnx.ModelProto, outputs: Sequence[Tensor]) -> None:
+    """Write the outputs' sizes into the file, which torch forgets as soon as one dimension is free."""
+    for info, values in zip(model.graph.output, outputs, strict=True):
+        for dimension, size in list(zip(info.type.tensor_type.shape.dim, values.shape, strict=True))[1:]:
+            dimension.Clear()
+            dimension.dim_value = size
 
 
 def write_card(onnx_path: Path, card: Mapping[str, Any]) -> Path:

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from scipy.sparse.linalg import svds
 
 from robot_vision.errors import InvalidValueError
+from robot_vision.train.curves import Panel, write_panels
 from robot_vision.train.vae_fit import reconstruct
 from robot_vision.train.vae_model import Vae, gaussian_kl
 from robot_vision.types import Float32Array, UInt8Array
@@ -145,15 +146,8 @@ def write_curves(path: Path, history: Sequence[dict[str, float]]) -> None:
         path: PNG to write.
         history: One dict per epoch, as `Fit.history`.
     """
-    from matplotlib.figure import Figure  # noqa: PLC0415 - slow to import, and only needed here
-
-    epochs = range(1, len(history) + 1)
-    figure = Figure(figsize=(10, 4), layout="constrained")
-    error_axes, kl_axes = figure.subplots(1, 2)
-    for axes, quantity, label in ((error_axes, "mse", "mean squared error"), (kl_axes, "kl", "KL, nats per frame")):
-        axes.plot(epochs, [entry[quantity] for entry in history], label="training")
-        axes.plot(epochs, [entry[f"held_out_{quantity}"] for entry in history], label="held out")
-        axes.set(xlabel="epoch", ylabel=label, yscale="log")
-        axes.legend()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=120)
+    panels = (
+        Panel("mean squared error", {"training": "mse", "held out": "held_out_mse"}),
+        Panel("KL, nats per frame", {"training": "kl", "held out": "held_out_kl"}),
+    )
+    write_panels(path, history, panels)

@@ -13,19 +13,30 @@ torch = pytest.importorskip("torch", reason="needs torch: run `make train-env`")
 
 from coco_shapes import write_shapes  # noqa: E402
 
-from robot_vision.errors import BagError  # noqa: E402
+from robot_vision.data.labelled_sets import open_labelled  # noqa: E402
 from robot_vision.preprocess import Preprocessor  # noqa: E402
 from robot_vision.runtime.card import InputSpec  # noqa: E402
 from robot_vision.train.detector_augment import augment, mosaic  # noqa: E402
-from robot_vision.train.detector_data import Sample, collate, load_coco, training_size_wh, validation_batches  # noqa: E402
+from robot_vision.train.detector_data import (  # noqa: E402
+    DetectionData,
+    Sample,
+    collate,
+    load_data,
+    training_size_wh,
+    validation_batches,
+)
 
 SIZE_WH = (160, 128)
 
 
+def loaded(folder: Path, input_size: int) -> DetectionData:
+    return load_data(open_labelled(folder, "train"), input_size)
+
+
 def test_labels_keep_their_category_order_and_place(tmp_path: Path) -> None:
     """Categories are listed as 7, 3 in the file: class 0 is id 3, class 1 is id 7. Images of half size are doubled."""
-    data = load_coco(write_shapes(tmp_path / "set", 3), 192)
-    assert (data.class_names, data.category_ids, data.image_ids) == (("box", "ball"), (3, 7), (100, 101, 102))
+    data = loaded(write_shapes(tmp_path / "set", 3), 192)
+    assert (data.class_names, len(data.samples)) == (("box", "ball"), 3)
     assert training_size_wh(data) == (192, 128)
     assert training_size_wh(data, 0.7) == (128, 64)
     assert training_size_wh(data, 0.01) == (32, 32)
@@ -42,7 +53,7 @@ def test_crowd_annotations_become_ignore_regions(tmp_path: Path) -> None:
     content = json.loads((folder / "annotations.json").read_text())
     content["annotations"][1]["iscrowd"] = 1
     (folder / "annotations.json").write_text(json.dumps(content))
-    sample = load_coco(folder, 96).samples[0]
+    sample = loaded(folder, 96).samples[0]
     x, y, w, h = content["annotations"][1]["bbox"]
     assert sample.ignored_xyxy.tolist() == [[x, y, x + w, y + h]]
     assert sample.labels.tolist() == [0]
@@ -52,7 +63,7 @@ def test_crowd_annotations_become_ignore_regions(tmp_path: Path) -> None:
 def test_validation_sees_what_the_robot_sees(tmp_path: Path, size_wh: tuple[int, int]) -> None:
     """The letterboxed batch equals the deployed preprocessing bit for bit."""
     folder = write_shapes(tmp_path / "set", 1, size_wh=size_wh)
-    batch = next(validation_batches(load_coco(folder, 96), 96, 4))
+    batch = next(validation_batches(loaded(folder, 96), 96, 4))
     rgb = cv2.cvtColor(cv2.imread(str(folder / "images" / "0.png")), cv2.COLOR_BGR2RGB)
     expected = np.empty((1, 3, 96, 96), np.float32)
     spec = InputSpec(
@@ -77,28 +88,6 @@ def test_a_batch_is_padded_and_says_so() -> None:
     assert targets.boxes_xyxy.tolist() == [[[1, 2, 3, 4]], [[0, 0, 0, 0]]]
     assert targets.ignored_xyxy[1].tolist() == [[1, 2, 3, 4], [1, 2, 3, 4]]
     assert targets.ignored_xyxy[0].tolist() == [[0, 0, 0, 0], [0, 0, 0, 0]]
-
-
-@pytest.mark.parametrize(
-    ("damage", "message"),
-    [
-        (lambda c: c.pop("categories"), "lacks categories"),
-        (lambda c: c["annotations"][0].update(category_id=99), "names an image or category"),
-        (lambda c: c["images"][0].update(file_name="gone.png"), "gone.png: missing or not an image"),
-    ],
-)
-def test_a_damaged_data_set_is_one_clear_error(tmp_path: Path, damage, message: str) -> None:
-    folder = write_shapes(tmp_path / "set", 1)
-    content = json.loads((folder / "annotations.json").read_text())
-    damage(content)
-    (folder / "annotations.json").write_text(json.dumps(content))
-    with pytest.raises(BagError, match=message):
-        load_coco(folder, 96)
-
-
-def test_a_missing_data_set_names_the_file(tmp_path: Path) -> None:
-    with pytest.raises(BagError, match=r"nowhere/annotations\.json"):
-        load_coco(tmp_path / "nowhere", 96)
 
 
 def bright_sample(seed: int) -> Sample:

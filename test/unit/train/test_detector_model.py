@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import onnxruntime
 import pytest
 
 torch = pytest.importorskip("torch", reason="needs torch: run `make train-env`")
@@ -107,7 +108,16 @@ def test_exported_file_equals_torch_and_says_what_it_is(network: YoloNetwork, tm
     export_onnx(
         DeployedDetector(network), torch.rand(1, 3, 64, 64), path,
         input_name="images", output_names=["output0"], tolerance=tolerance, metadata={"task": "detect"},
+        free_batch=True,
     )  # fmt: skip
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    assert [entry.shape for entry in (*session.get_inputs(), *session.get_outputs())] == [
+        ["batch", 3, 64, 64], ["batch", 11, 340],
+    ]  # fmt: skip
+    images = torch.rand(3, 3, 64, 64)
+    with torch.no_grad():
+        expected = DeployedDetector(network)(images).numpy()
+    np.testing.assert_allclose(session.run(None, {"images": images.numpy()})[0], expected, atol=1e-3)
     model = onnx.load(path)
     assert model.opset_import[0].version >= 17
     assert {entry.key: entry.value for entry in model.metadata_props} == {"task": "detect"}

@@ -42,6 +42,8 @@ def test_the_shipped_detector_needs_no_option() -> None:
     settings = from_arguments(args, DetectorTraining)
     assert settings == DetectorTraining()
     assert settings.onnx_path == Path("models/simworld_yolo.onnx")
+    own = DetectorTraining(data=Path("mine"), work=Path("runs/a"))
+    assert own.onnx_path == Path("runs/a/detector.onnx"), "other data must not replace the shipped network"
     assert DetectorTraining(out=Path("a/v1.5.onnx")).onnx_path == Path("a/v1.5.onnx")
     assert DetectorTraining(out=Path("a/v1.5")).onnx_path == Path("a/v1.5.onnx")
     assert command_line("robot_vision train detector", settings) == "robot_vision train detector"
