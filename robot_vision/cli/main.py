@@ -12,6 +12,7 @@ from robot_vision.errors import RobotVisionError
 
 COMMANDS = {
     "demo": "replay a bag or video into the pipeline and report what it found",
+    "evaluate": "measure a network against labelled data",
     "inspect": "say what a network is taken for, and from what evidence",
     "replay": "publish a bag or video at its recorded rate",
     "sim": "render the simulated camera world into bags and data sets",

@@ -13,12 +13,12 @@ import numpy as np
 from robot_vision.errors import EvaluationError, MissingDependencyError
 from robot_vision.evaluation.ground_truth import LabelledBoxes
 from robot_vision.geometry import box_area
-from robot_vision.types import Detections, Float32Array
+from robot_vision.types import Detections, Float32Array, Float64Array
 
 
 @dataclass(frozen=True)
-class DetectionMetrics:
-    """COCO average precision over all areas, at most 100 detections an image.
+class AveragePrecision:
+    """COCO average precision, at most 100 detections of a class an image.
 
     Attributes:
         ap: Mean over classes and over IoU 0.50 to 0.95.
@@ -31,6 +31,18 @@ class DetectionMetrics:
     ap50: float
     ap_by_class: Mapping[str, float]
     ap50_by_class: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class DetectionMetrics(AveragePrecision):
+    """COCO average precision over all areas, and over those of one size.
+
+    Attributes:
+        by_size: The same of `small` (below 32² square pixels), `medium` and `large` (above 96²) objects, as far as
+            there are any.
+    """
+
+    by_size: Mapping[str, AveragePrecision]
 
 
 def detection_metrics(
@@ -105,23 +117,36 @@ def coco_metrics(ground_truth: Mapping[str, Any], results: Sequence[Mapping[str,
     unknown = {int(r["image_id"]) for r in results} - {int(i["id"]) for i in ground_truth["images"]}
     if unknown:
         raise EvaluationError(f"results name images that the ground truth does not have: {sorted(unknown)[:5]}")
-    if not results:
-        nothing = {names[category]: 0.0 for category in sorted(wanted)}
-        return DetectionMetrics(0.0, 0.0, nothing, nothing)
     with contextlib.redirect_stdout(io.StringIO()):
-        truth = COCO()
-        truth.dataset = {"info": {}, **ground_truth, "annotations": annotations}
+        truth, found = COCO(), COCO()
+        truth.dataset = {**ground_truth, "annotations": annotations}
+        found.dataset = {**ground_truth, "annotations": [_found(r, number) for number, r in enumerate(results, 1)]}
         truth.createIndex()
-        evaluation = COCOeval(truth, truth.loadRes([dict(result) for result in results]), "bbox")
+        found.createIndex()
+        evaluation = COCOeval(truth, found, "bbox")
         evaluation.evaluate()
         evaluation.accumulate()
     # precision: IoU threshold, recall level, class, area range, detection limit; -1 where a class has no ground truth.
-    precision = evaluation.eval["precision"][:, :, :, 0, 2]
-    by_class, by_class50 = {}, {}
-    for column, category in enumerate(evaluation.params.catIds):
-        if (precision[:, :, column] > -1).any():
-            by_class[names[category]] = float(np.mean(precision[:, :, column]))
-            by_class50[names[category]] = float(np.mean(precision[0, :, column]))
-    return DetectionMetrics(
-        float(np.mean(list(by_class.values()))), float(np.mean(list(by_class50.values()))), by_class, by_class50
-    )
+    precision = evaluation.eval["precision"][:, :, :, :, 2]
+    class_names = [names[category] for category in evaluation.params.catIds]
+    overall, *sizes = (_mean_precision(precision[:, :, :, index], class_names) for index in range(precision.shape[3]))
+    by_size = {
+        name: part for name, part in zip(evaluation.params.areaRngLbl[1:], sizes, strict=True) if part.ap_by_class
+    }
+    return DetectionMetrics(**vars(overall), by_size=by_size)
+
+
+def _found(result: Mapping[str, Any], number: int) -> dict[str, Any]:
+    """A result as COCOeval wants it; COCO.loadRes does the same, but not for no results."""
+    return {**result, "id": number, "area": result["bbox"][2] * result["bbox"][3], "iscrowd": 0}
+
+
+def _mean_precision(precision: Float64Array, class_names: Sequence[str]) -> AveragePrecision:
+    """Means over (10, 101, C) precisions by IoU threshold, recall level and class."""
+    known = {
+        name: precision[:, :, column] for column, name in enumerate(class_names) if (precision[0, :, column] > -1).any()
+    }
+    by_class = {name: float(values.mean()) for name, values in known.items()}
+    by_class50 = {name: float(values[0].mean()) for name, values in known.items()}
+    count = max(1, len(known))
+    return AveragePrecision(sum(by_class.values()) / count, sum(by_class50.values()) / count, by_class, by_class50)

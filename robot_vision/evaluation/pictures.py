@@ -70,24 +70,45 @@ def render_run(
             array = arrays.get(frame.stamp_ns)
             seconds = (frame.stamp_ns - start_ns) / 1e9
             picture = draw_recorded(frame.rgb, array) if array else np.array(frame.rgb, order="C")
-            _caption(picture, f"{seconds:.2f} s" if array else f"{seconds:.2f} s  not processed")
+            caption(picture, f"{seconds:.2f} s" if array else f"{seconds:.2f} s  not processed")
             if frame.stamp_ns in picked:
                 sheet_tiles.append(picture)
             yield picture
 
     video = write_video(Path(folder) / "annotated", pictures(), source.rate_hz or 1.0)
     sheet = Path(folder) / "contact_sheet.png"
-    if not cv2.imwrite(str(sheet), cv2.cvtColor(contact_sheet(sheet_tiles), cv2.COLOR_RGB2BGR)):
-        raise EvaluationError(f"{sheet}: the picture cannot be written")
+    write_picture(sheet, contact_sheet(sheet_tiles))
     return video, sheet
 
 
-def _caption(picture: UInt8Array, text: str) -> None:
+def write_picture(path: Path, rgb: UInt8Array) -> None:
+    """Write one image.
+
+    Args:
+        path: File in an existing folder; its suffix says the format.
+        rgb: (H, W, 3) uint8 RGB.
+
+    Raises:
+        EvaluationError: If the file cannot be written.
+    """
+    if not cv2.imwrite(str(path), cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR)):
+        raise EvaluationError(f"{path}: the picture cannot be written")
+
+
+def caption(picture: UInt8Array, text: str) -> None:
+    """Write a line of text into the lower left corner of a picture.
+
+    Args:
+        picture: (H, W, 3) uint8 RGB, drawn on.
+        text: ASCII text.
+    """
     height = picture.shape[0]
     scale = max(0.35, 0.4 * height / 480)
-    origin = (_MARGIN, height - 2 * _MARGIN)
-    for colour, thickness in (((0, 0, 0), 3), ((255, 255, 255), 1)):
-        cv2.putText(picture, text, origin, _FONT, scale, colour, thickness, cv2.LINE_AA)
+    (text_width, text_height), baseline = cv2.getTextSize(text, _FONT, scale, 1)
+    top, right = height - text_height - baseline - 2 * _MARGIN, text_width + 2 * _MARGIN
+    # On a plate and not with an outline, because OpenCV 5 makes thicker letters wider, too.
+    cv2.rectangle(picture, (0, top), (right, height), (0, 0, 0), cv2.FILLED)
+    cv2.putText(picture, text, (_MARGIN, height - baseline - _MARGIN), _FONT, scale, (255, 255, 255), 1, cv2.LINE_AA)
 
 
 def write_video(path_without_suffix: Path, pictures: Iterator[UInt8Array], rate_hz: float) -> Path:
@@ -139,12 +160,12 @@ def _fitted(picture: UInt8Array, size_wh: tuple[int, int]) -> UInt8Array:
     return np.asarray(cv2.resize(picture, size_wh, interpolation=cv2.INTER_AREA), np.uint8)
 
 
-def contact_sheet(pictures: Sequence[UInt8Array], width: int = 1920) -> UInt8Array:
+def contact_sheet(pictures: Sequence[UInt8Array], width: int | None = 1920) -> UInt8Array:
     """Pictures side by side in rows on a dark ground.
 
     Args:
         pictures: At least one (H, W, 3) uint8 RGB; they are scaled to the shape of the first.
-        width: Width of the sheet in pixels.
+        width: Width of the sheet in pixels; None leaves the first picture at its own size.
 
     Returns:
         (H, W, 3) uint8 RGB.
@@ -155,7 +176,7 @@ def contact_sheet(pictures: Sequence[UInt8Array], width: int = 1920) -> UInt8Arr
     if not pictures:
         raise EvaluationError("a contact sheet needs at least one picture")
     columns = math.ceil(math.sqrt(len(pictures)))
-    tile_width = (width - _MARGIN) // columns - _MARGIN
+    tile_width = pictures[0].shape[1] if width is None else (width - _MARGIN) // columns - _MARGIN
     tile_height = max(1, round(tile_width * pictures[0].shape[0] / pictures[0].shape[1]))
     rows = -(-len(pictures) // columns)
     sheet: UInt8Array = np.full(

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from robot_vision.errors import EvaluationError
 from robot_vision.evaluation.latency import Latency
@@ -27,10 +28,27 @@ def write_report(report: RunReport, folder: str | Path) -> tuple[Path, Path]:
     Raises:
         EvaluationError: If the files cannot be written.
     """
+    return write_texts(folder, markdown(report), asdict(report))
+
+
+def write_texts(folder: str | Path, text: str, figures: Mapping[str, Any]) -> tuple[Path, Path]:
+    """Write `report.md` and `report.json`.
+
+    Args:
+        folder: Existing folder; older reports in it are replaced.
+        text: Markdown.
+        figures: What JSON can hold.
+
+    Returns:
+        Paths of the Markdown and the JSON file.
+
+    Raises:
+        EvaluationError: If the files cannot be written.
+    """
     markdown_path, json_path = Path(folder) / "report.md", Path(folder) / "report.json"
     try:
-        markdown_path.write_text(markdown(report), encoding="utf-8")
-        json_path.write_text(json.dumps(asdict(report), indent=2) + "\n", encoding="utf-8")
+        markdown_path.write_text(text, encoding="utf-8")
+        json_path.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
     except OSError as error:
         raise EvaluationError(f"{folder}: the report cannot be written: {error}") from error
     return markdown_path, json_path
@@ -57,9 +75,20 @@ def markdown(report: RunReport) -> str:
     return "\n\n".join(section for section in sections if section) + "\n"
 
 
-def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join(f"| {' | '.join(cell.replace('|', '/') for cell in line)} |" for line in lines)
+def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A Markdown table whose columns also stand under one another on a terminal.
+
+    Args:
+        header: Its columns.
+        rows: Cells; a bar in one becomes a slash.
+
+    Returns:
+        Lines without a newline at the end.
+    """
+    cells = [[cell.replace("|", "/") for cell in line] for line in (header, *rows)]
+    widths = [max(3, *map(len, column)) for column in zip(*cells, strict=True)]
+    cells.insert(1, ["-" * width for width in widths])
+    return "\n".join(f"| {' | '.join(map(str.ljust, line, widths))} |" for line in cells)
 
 
 def _problems(report: RunReport) -> str:
@@ -79,7 +108,7 @@ def _outputs(report: RunReport) -> str:
         f"and drops what it cannot keep up with. {report.detected_objects} boxes were detected, "
         f"{report.track_ids} tracks were followed."
     )
-    return f"## Output\n\n{_table(('output', 'topic', 'messages', 'frames', 'rate (Hz)'), rows)}\n\n{text}"
+    return f"## Output\n\n{table(('output', 'topic', 'messages', 'frames', 'rate (Hz)'), rows)}\n\n{text}"
 
 
 def _accuracy(report: RunReport) -> str:
@@ -100,11 +129,11 @@ def _accuracy(report: RunReport) -> str:
         row += [*(f"{value:.3f}" for value in values), str(tracking.id_switches)]
     if not header:
         return "## Accuracy\n\nNo processed frame has ground truth with an object in it."
-    parts.append(_table(header, [row]))
+    parts.append(table(header, [row]))
     if report.detection:
         by_class = report.detection.ap50_by_class
         both = [(name, f"{by_class[name]:.3f}", f"{ap:.3f}") for name, ap in report.detection.ap_by_class.items()]
-        parts.append(_table(("class", "AP50", "AP50-95"), both))
+        parts.append(table(("class", "AP50", "AP50-95"), both))
     return "\n\n".join(parts)
 
 
@@ -118,7 +147,7 @@ def _latency(report: RunReport) -> str:
     if not rows:
         return ""
     text = "Milliseconds; the node's own figures are over its last frames, as its last diagnostics told."
-    return f"## Latency\n\n{text}\n\n{_table(('what', 'p50', 'p95', 'p99'), rows)}"
+    return f"## Latency\n\n{text}\n\n{table(('what', 'p50', 'p95', 'p99'), rows)}"
 
 
 def _latency_row(what: str, latency: Latency) -> tuple[str, str, str, str]:
@@ -136,4 +165,4 @@ def _diagnostics(report: RunReport) -> str:
         )
         for stage in report.stages
     ]
-    return f"## Diagnostics at the end\n\n{_table(('part', 'state', 'values'), rows)}"
+    return f"## Diagnostics at the end\n\n{table(('part', 'state', 'values'), rows)}"

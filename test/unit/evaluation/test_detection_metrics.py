@@ -53,6 +53,19 @@ def test_files_have_the_reference_figures(golden) -> None:
     assert (metrics.ap, metrics.ap50) == pytest.approx((0.503647, 0.696973), abs=5.1e-7)
 
 
+def test_sizes_have_the_reference_figures(golden) -> None:
+    """APs .593252, APm .557991, APl .489363 of the same example, from the areas of the outlines, not of the boxes."""
+    by_size = coco_metrics(*golden).by_size
+    assert list(by_size) == ["small", "medium", "large"]
+    assert [part.ap for part in by_size.values()] == pytest.approx([0.593252, 0.557991, 0.489363], abs=5.1e-7)
+
+
+def test_nothing_found_is_zero_in_every_size() -> None:
+    nothing = detection_metrics([one([[0, 0, 10, 10], [0, 0, 200, 200]])], [Detections.empty()], ["mug"])
+    assert (nothing.ap, nothing.ap50, nothing.ap_by_class) == (0, 0, {"mug": 0})
+    assert {name: part.ap50 for name, part in nothing.by_size.items()} == {"small": 0, "large": 0}
+
+
 def test_arrays_in_memory_have_the_reference_figures(golden) -> None:
     """Corners in float32 move a few overlaps across a threshold."""
     metrics = detection_metrics(*in_memory(golden))

@@ -1,0 +1,162 @@
+"""`robot_vision evaluate`: measures a network against labelled data and leaves a report with pictures."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from robot_vision.errors import MissingDependencyError
+from robot_vision.params import DetectorParams, SessionParams, Setting, settings
+from robot_vision.types import Frame
+
+if TYPE_CHECKING:
+    from robot_vision.data.labelled import LabelledSet
+    from robot_vision.detection.yolo import Detector
+    from robot_vision.evaluation.common_classes import CommonClasses
+    from robot_vision.evaluation.ground_truth import LabelledBoxes
+    from robot_vision.types import Detections
+
+HELP = "measure a network against labelled data"
+_DETECTOR = "accuracy of a detector on labelled images: AP, precision and recall, confusion, worst images"
+_SESSION_OPTIONS = ("provider", "allow_cpu", "threads")
+_DETECTOR_OPTIONS = (
+    "iou_threshold", "max_detections", "class_agnostic", "slice_columns", "slice_rows", "slice_overlap",
+)  # fmt: skip
+# Average precision is over all scores; this is the smallest that the detector takes.
+_LOWEST_SCORE = 0.001
+_MOST_NAMES = 12
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare `evaluate detector`.
+
+    Args:
+        parser: Parser of `robot_vision evaluate`.
+    """
+    products = parser.add_subparsers(dest="product", required=True, metavar="PRODUCT")
+    detector = products.add_parser("detector", help=_DETECTOR, description=_DETECTOR)
+    detector.add_argument("model", help="shipped model's name, or path of an ONNX file")
+    detector.add_argument(
+        "--data", type=Path, required=True,
+        help="labelled images: COCO or YOLO folder or file, or a bag with a topic named ground_truth",
+    )  # fmt: skip
+    detector.add_argument("--out", type=Path, required=True, help="folder for the report")
+    detector.add_argument(
+        "--score", type=_score, help="smallest score in the confusion matrix; that of the best F1 if not given"
+    )
+    detector.add_argument("--worst", type=_count, default=9, help="most images on the sheet of the worst (default 9)")
+    for params_type, names in ((SessionParams, _SESSION_OPTIONS), (DetectorParams, _DETECTOR_OPTIONS)):
+        for setting in settings(params_type):
+            if setting.name in names:
+                _add_option(detector, setting)
+
+
+def _add_option(parser: argparse.ArgumentParser, setting: Setting) -> None:
+    option, text = f"--{setting.name.replace('_', '-')}", f"{setting.description} (default {setting.default})"
+    if setting.kind is bool:
+        parser.add_argument(option, action="store_true", help=text)
+        return
+    choices = setting.choices or None
+    parser.add_argument(option, type=setting.kind, default=setting.default, choices=choices, help=text)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Evaluate what was asked for.
+
+    Args:
+        args: Parsed command line.
+
+    Returns:
+        Exit status.
+
+    Raises:
+        MissingDependencyError: If a package that only evaluation needs is not installed.
+        RobotVisionError: If the network, the labels or a setting is wrong, or they do not fit each other.
+    """
+    for name in ("matplotlib", "pycocotools", "tqdm"):
+        if importlib.util.find_spec(name) is None:
+            raise MissingDependencyError(f"evaluation needs {name}; install it with: make train-env")
+    return _evaluate_detector(args)
+
+
+def _evaluate_detector(args: argparse.Namespace) -> int:
+    from robot_vision.data.labelled_sets import open_labelled  # noqa: PLC0415
+    from robot_vision.detection.yolo import Detector  # noqa: PLC0415
+    from robot_vision.evaluation import detector_report  # noqa: PLC0415
+    from robot_vision.evaluation.common_classes import common_classes  # noqa: PLC0415
+    from robot_vision.runtime.card import load_card  # noqa: PLC0415
+
+    chosen = {name: getattr(args, name) for name in (*_DETECTOR_OPTIONS, *_SESSION_OPTIONS)}
+    own = {name: chosen[name] for name in _DETECTOR_OPTIONS}
+    params = DetectorParams(model=args.model, confidence_threshold=_LOWEST_SCORE, **own)
+    session_params = SessionParams(**{name: chosen[name] for name in _SESSION_OPTIONS})
+    detector = Detector(load_card(args.model), session_params, params)
+    images = open_labelled(args.data, "val")
+    common = common_classes(images.class_names, detector.class_names)
+    notes = [*images.notes, *_left_out(common)]
+    print("".join(f"{note}\n" for note in notes), end="")
+    truth, found = _compared(detector, images, common)
+    report = detector_report.evaluate_detector(truth, found, common.names, args.score)
+    facts = {
+        "model": detector.card.name, "sha256": detector.card.sha256, "data": str(args.data),
+        "images": str(len(truth)), "device": detector.session.device,
+        **{name: str(value) for name, value in chosen.items()},
+    }  # fmt: skip
+    written = detector_report.write_detector_report(report, images, args.out, facts, notes, args.worst)
+    print(f"\n{detector_report.main_table(report)}\n\nwrote {', '.join(map(str, written))}")
+    return 0
+
+
+def _left_out(common: CommonClasses) -> list[str]:
+    left_out = (
+        (common.labels_only, "labels of classes that the network does not have are left out"),
+        (common.network_only, "findings of classes that the labels do not have are left out"),
+    )
+    return [f"{text}: {_listed(names)}" for names, text in left_out if names]
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = len(names) - _MOST_NAMES
+    return ", ".join(names[:_MOST_NAMES]) + (f" and {more} more" if more > 0 else "")
+
+
+def _compared(
+    detector: Detector, images: LabelledSet, common: CommonClasses
+) -> tuple[list[LabelledBoxes], list[Detections]]:
+    from tqdm import tqdm  # noqa: PLC0415 (only in the extras for training and simulation)
+
+    truth, found = [], []
+    for image in tqdm(images.images(), total=images.count, desc=detector.card.name, unit="image"):
+        truth.append(common.labelled(image.truth))
+        found.append(common.found(detector.detect(Frame(image.rgb, 0, ""))))
+    return truth, found
+
+
+def _score(text: str) -> float:
+    """A score in [0, 1].
+
+    Raises:
+        argparse.ArgumentTypeError: If the text is none.
+    """
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no score; write a number from 0 to 1")
+    return value
+
+
+def _count(text: str) -> int:
+    """A whole number that is not negative.
+
+    Raises:
+        argparse.ArgumentTypeError: If the text is none.
+    """
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of images")
+    return int(text)
