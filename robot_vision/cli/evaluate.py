@@ -100,7 +100,7 @@ def _evaluate_detector(args: argparse.Namespace) -> int:
     notes = [*images.notes, *_left_out(common)]
     print("".join(f"{note}\n" for note in notes), end="")
     truth, found = _compared(detector, images, common)
-    report = detector_report.evaluate_detector(truth, found, common.names, args.score)
+    report = detector_report.evaluate_detector(images.titles, truth, found, common.names, args.score)
     facts = {
         "model": detector.card.name, "sha256": detector.card.sha256, "data": str(args.data),
         "images": str(len(truth)), "device": detector.session.device,

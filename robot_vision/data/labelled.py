@@ -42,7 +42,7 @@ class LabelledSet:
         name: Kind and name, for people.
         class_names: Class names by class id; some may have no objects.
         present: Class ids that have objects.
-        count: Number of images.
+        titles: What each image is called: its file's name, or its stamp.
         notes: What was left out, a line each.
         images: Reads the images, in the same order every time. Raises `BagError` or `FrameError` if one is missing or
             damaged, or an object lies outside its image.
@@ -54,7 +54,7 @@ class LabelledSet:
     name: str
     class_names: tuple[str, ...]
     present: frozenset[int]
-    count: int
+    titles: tuple[str, ...]
     notes: tuple[str, ...]
     images: Callable[[], Iterator[LabelledImage]]
 
@@ -62,8 +62,13 @@ class LabelledSet:
         repeated = [name for name, times in Counter(self.class_names).items() if times > 1]
         if repeated:
             raise BagError(f"{self.name}: several classes are called {', '.join(repeated)}; rename or join them")
-        if not self.count:
+        if not self.titles:
             raise BagError(f"{self.name}: holds no images")
+
+    @property
+    def count(self) -> int:
+        """Number of images."""
+        return len(self.titles)
 
     def renumbered(self, class_names: Sequence[str]) -> LabelledSet:
         """The same images with the class ids of another set.

@@ -49,7 +49,8 @@ def open_labelled_bag(path: Path) -> LabelledSet:
     labels, present, notes = drop_empty(f"{name}, {topic}", found)
     notes += tuple(note for note in (left_out, source.note) if note)
     by_stamp = dict(zip(matched, labels, strict=True))
-    return LabelledSet(name, class_names, present, len(matched), notes, lambda: _images(source, by_stamp))
+    titles = tuple(f"{stamp} ns" for stamp in matched)
+    return LabelledSet(name, class_names, present, titles, notes, lambda: _images(source, by_stamp))
 
 
 def _matched(source: ImageSource, truth_topic: str, arrays: Mapping[int, RecordedArray]) -> tuple[list[int], str]:

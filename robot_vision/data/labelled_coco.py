@@ -41,9 +41,8 @@ def open_coco(file: Path) -> LabelledSet:
     roots = _image_roots(file)
     paths = [_image_path(file, roots, picture) for picture in pictures.values()]
     sizes_wh = [(picture.get("width"), picture.get("height")) for picture in pictures.values()]
-    return LabelledSet(
-        name, class_names, present, len(paths), notes, lambda: _images(file, paths, sizes_wh, labels)
-    )  # fmt: skip
+    titles = tuple(path.name for path in paths)
+    return LabelledSet(name, class_names, present, titles, notes, lambda: _images(file, paths, sizes_wh, labels))
 
 
 def _content(file: Path) -> dict[str, list[dict[str, Any]]]:

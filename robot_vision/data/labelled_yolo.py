@@ -47,7 +47,8 @@ def open_yolo(file: Path, part: Part) -> LabelledSet:
     if not any(label_file.is_file() for label_file in files):
         raise BagError(f"{file}: none of the {len(paths)} images of {part} has labels; looked for {files[0]} and so on")
     labels, present, notes = drop_empty(name, [_labels(label_file, len(class_names)) for label_file in files])
-    return LabelledSet(name, class_names, present, len(paths), notes, lambda: _images(paths, labels))
+    titles = tuple(path.name for path in paths)
+    return LabelledSet(name, class_names, present, titles, notes, lambda: _images(paths, labels))
 
 
 def _content(file: Path) -> dict[str, Any]:

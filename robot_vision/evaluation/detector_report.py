@@ -37,6 +37,7 @@ class DetectorReport:
 
     Attributes:
         class_names: Names by class id.
+        titles: What each image is called.
         truth: Objects of each image.
         metrics: Average precision by the COCO protocol.
         curves: Precision and recall by class name, first of `ALL_CLASSES` together.
@@ -47,6 +48,7 @@ class DetectorReport:
     """
 
     class_names: tuple[str, ...]
+    titles: tuple[str, ...]
     truth: tuple[LabelledBoxes, ...]
     metrics: DetectionMetrics
     curves: Mapping[str, Curve]
@@ -57,6 +59,7 @@ class DetectorReport:
 
 
 def evaluate_detector(
+    titles: Sequence[str],
     truth: Sequence[LabelledBoxes],
     found: Sequence[Detections],
     class_names: Sequence[str],
@@ -65,6 +68,7 @@ def evaluate_detector(
     """Compare findings with labels.
 
     Args:
+        titles: What each image is called.
         truth: Objects of each image.
         found: Detections in the same images, down to low scores.
         class_names: Names by class id.
@@ -87,8 +91,8 @@ def evaluate_detector(
     pairings = tuple(pair(boxes, findings) for boxes, findings in zip(truth, strong, strict=True))
     confusion = confusion_matrix(truth, strong, pairings, len(class_names))
     curves = {ALL_CLASSES: overall, **by_class}
-    names, objects = tuple(class_names), tuple(truth)
-    return DetectorReport(names, objects, metrics, curves, score_threshold, strong, pairings, confusion)
+    values = (tuple(class_names), tuple(titles), tuple(truth))
+    return DetectorReport(*values, metrics, curves, score_threshold, strong, pairings, confusion)
 
 
 def write_detector_report(
@@ -162,15 +166,11 @@ def _worst_sheet(report: DetectorReport, images: LabelledSet, chosen: Sequence[i
         if index in chosen:
             truth, found, pairing = report.truth[index], report.strong[index], report.pairings[index]
             counts = ", ".join(f"{count} {kind}" for kind, count in _mistakes(pairing).items())
-            text = f"{_title(index)}: {counts}"
+            text = f"{report.titles[index]}: {counts}"
             tiles[index] = mistake_tile(image.rgb, truth, found, pairing, report.class_names, text)
         if len(tiles) == len(chosen):
             break
     return contact_sheet([tiles[index] for index in chosen], width=None)
-
-
-def _title(index: int) -> str:
-    return f"image {index + 1}"
 
 
 def _mistakes(pairing: Pairing) -> dict[str, int]:
@@ -193,9 +193,9 @@ def _markdown(report: DetectorReport, facts: Mapping[str, str], notes: Sequence[
         f"![confusion matrix]({CONFUSION})",
     ]
     if chosen:
-        counts = {_title(index): _mistakes(report.pairings[index]) for index in chosen}
+        counts = {report.titles[index]: _mistakes(report.pairings[index]) for index in chosen}
         sections += [
-            "## Worst images\n\nThe same findings; images are counted from 1 in the order of the data. Above what is "
+            "## Worst images\n\nThe same findings; images of a bag are called by their stamps. Above what is "
             "there: green found, orange missed. Below what was found: blue right, pink wrong. What the labels ignore "
             "is not drawn, nor are findings in it.\n\n"
             f"![worst images]({WORST})",
@@ -222,7 +222,7 @@ def _figures(
             "found_classes": [*report.class_names, "missed"],
             "counts": report.confusion.tolist(),
         },
-        "worst_images": [{"image": _title(index), **_mistakes(report.pairings[index])} for index in chosen],
+        "worst_images": [{"image": report.titles[index], **_mistakes(report.pairings[index])} for index in chosen],
     }
 
 
