@@ -79,7 +79,7 @@ def run(args: argparse.Namespace) -> int:
     """
     for name in ("matplotlib", "pycocotools", "tqdm"):
         if importlib.util.find_spec(name) is None:
-            raise MissingDependencyError(f"evaluation needs {name}; install it with: make train-env")
+            raise MissingDependencyError(f"evaluation needs {name}; install it with: make setup")
     return _evaluate_detector(args)
 
 

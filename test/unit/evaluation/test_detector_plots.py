@@ -17,7 +17,7 @@ GREEN, ORANGE, BLUE, PINK = (colour_of(number) for number in (2, 0, 4, 3))
 
 
 def needs_matplotlib() -> None:
-    pytest.importorskip("matplotlib", reason="needs matplotlib: run `make train-env`")
+    pytest.importorskip("matplotlib", reason="needs matplotlib: run `make setup`")
 
 
 def test_a_tile_tells_right_from_wrong_by_colour() -> None:

@@ -26,7 +26,7 @@ PICTURES = {"curves.png", "confusion.png", "worst.png"}
 
 def needs_packages() -> None:
     for name in ("matplotlib", "pycocotools", "tqdm"):
-        pytest.importorskip(name, reason=f"needs {name}: run `make train-env`")
+        pytest.importorskip(name, reason=f"needs {name}: run `make setup`")
 
 
 def no_constant(text: str) -> None:
@@ -132,7 +132,7 @@ def test_a_missing_package_is_named_before_any_work(missing, tmp_path, capsys, m
     """Not after minutes of detection; the data need not even exist."""
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == missing else object())
     assert evaluate("--data", "/nowhere", "--out", tmp_path) == 1
-    assert f"evaluation needs {missing}; install it with: make train-env" in capsys.readouterr().err
+    assert f"evaluation needs {missing}; install it with: make setup" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("words", [["--score", "1.5"], ["--score", "x"], ["--worst", "-1"], ["--provider", "tpu"]])
