@@ -41,7 +41,7 @@ def open_session(card: ModelCard, params: SessionParams, max_batch: int) -> tupl
 
     Raises:
         ModelError: If the file is no network that ONNX Runtime can load.
-        ProviderError: If the provider cannot be had and `allow_cpu` is off.
+        ProviderError: If the provider cannot be had and `allow_cpu` is off, or TensorRT's cache cannot be made.
     """
     wanted = _wanted_provider(params)
     with announced_build(card, params, wanted):
@@ -102,13 +102,19 @@ def provider_options(
 
     Returns:
         What ONNX Runtime takes as `providers`.
+
+    Raises:
+        ProviderError: If the folder of the cache cannot be made.
     """
     device = {"device_id": str(params.device_id)}
     # Another number of cameras would otherwise start a search for the fastest algorithm in the middle of the work.
     options = {"CUDAExecutionProvider": {**device, "cudnn_conv_algo_search": "HEURISTIC"}}
     if provider == "tensorrt":
         cache = Path(params.engine_cache).expanduser()
-        cache.mkdir(parents=True, exist_ok=True)
+        try:
+            cache.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ProviderError(f"session.engine_cache: the folder {cache} cannot be made: {error}") from error
         options["TensorrtExecutionProvider"] = {
             **device,
             "trt_engine_cache_enable": "1",

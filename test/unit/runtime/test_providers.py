@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from robot_vision.errors import ProviderError
 from robot_vision.params import SessionParams
 from robot_vision.runtime.card import InputSpec, ModelCard
 from robot_vision.runtime.providers import announced_build, provider_options
@@ -39,6 +40,13 @@ def test_tensorrt_compiles_all_batches_at_once(tmp_path: Path) -> None:
     options = provider_options("tensorrt", CARD, params, 3)[0][1]
     assert options["trt_profile_min_shapes"] == "images:1x3x4x8"
     assert options["trt_profile_max_shapes"] == "images:3x3x4x8"
+
+
+def test_a_cache_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    params = SessionParams(provider="tensorrt", engine_cache=str(tmp_path / "file" / "engines"))
+    with pytest.raises(ProviderError, match=r"session\.engine_cache: the folder .*file/engines cannot be made"):
+        provider_options("tensorrt", CARD, params, 1)
 
 
 def test_no_cache_folder_without_tensorrt(tmp_path: Path) -> None:
