@@ -22,8 +22,9 @@ help: ## list the targets
 setup: ## make .venv ready (all other targets begin with it)
 	@$(PYTHON) scripts/setup_env.py
 
-demo: setup ## replay the sample into the pipeline; BAG=<bag or video> and MODEL=<network> take your own
-	@$(RUN) robot_vision demo $(if $(BAG),--bag "$(BAG)") $(if $(MODEL),--model "$(MODEL)") $(DEMO_ARGS)
+demo: setup ## replay the sample into the pipeline; BAG=<bag or video>, MODEL=<network> and PARAMS=<file> take your own
+	@$(RUN) robot_vision demo $(if $(BAG),--bag "$(BAG)") $(if $(MODEL),--model "$(MODEL)") \
+	  $(if $(PARAMS),--params "$(PARAMS)") $(DEMO_ARGS)
 
 test: setup ## run the tests and list what was skipped and why; PYTEST_ARGS="test/unit -k nms" runs some of them
 	@$(RUN) python -m pytest $(or $(PYTEST_ARGS),--all-groups)

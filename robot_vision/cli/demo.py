@@ -30,6 +30,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--bag", default="", help="ROS 2 bag (mcap or sqlite3) or video; the shipped sample if not given"
     )
     parser.add_argument("--model", default="", help="detector: a shipped model's name or an ONNX file")
+    parser.add_argument("--params", type=Path, help="ROS parameter file for the pipeline, such as config/uav.yaml")
     parser.add_argument("--topic", default=None, help="image topic of the bag; needed only if it has several")
     parser.add_argument("--out", type=Path, default=Path("demo_out"), help="folder for the results; emptied first")
 
@@ -44,10 +45,12 @@ def run(args: argparse.Namespace) -> int:
         Exit status.
 
     Raises:
-        RobotVisionError: If a stage produced nothing.
+        RobotVisionError: If a file is missing or a stage produced nothing.
     """
     from robot_vision.ros.spin import export_fastdds_profile  # noqa: PLC0415
 
+    if args.params and not args.params.is_file():
+        raise RobotVisionError(f"--params {args.params}: there is no such file")
     source = open_source(args.bag or _sample(), args.topic)
     if source.note:
         print(source.note)
@@ -62,7 +65,7 @@ def run(args: argparse.Namespace) -> int:
     parameters: dict[str, Any] = {"encoder.novelty": "true"}
     if args.model:
         parameters["detector.model"] = args.model
-    demo = run_pipeline(source, parameters, args.out / "results", Table(source))
+    demo = run_pipeline(source, parameters, args.params, args.out / "results", Table(source))
     received = demo.recorder.received
     arrivals = {topic: received[topic].arrivals_ns for topic in ("detections", "tracks", "latent")}
     report = evaluate_run(args.out / "results", source, demo.published_ns, arrivals)

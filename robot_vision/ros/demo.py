@@ -41,13 +41,18 @@ class DemoRun:
 
 
 def run_pipeline(
-    source: ImageSource, parameters: Mapping[str, Any], result_bag: Path, show: Callable[[Recorder], None]
+    source: ImageSource,
+    parameters: Mapping[str, Any],
+    params_file: Path | None,
+    result_bag: Path,
+    show: Callable[[Recorder], None],
 ) -> DemoRun:
     """Play a recording at its pace into `perception_node` and record the results.
 
     Args:
         source: The recording.
         parameters: ROS parameters of the node.
+        params_file: File with further ones; those above go before it.
         result_bag: Bag to write.
         show: Called twice a second with the recorder.
 
@@ -59,7 +64,7 @@ def run_pipeline(
     """
     log = result_bag.parent / "replay.json"
     end = init_interruptible()
-    node = subprocess.Popen(_node_command(source, parameters))
+    node = subprocess.Popen(_node_command(source, parameters, params_file))
     player = subprocess.Popen(
         [sys.executable, "-m", "robot_vision.cli.main", "replay", str(source.path), "--from-topic", source.topic,
          "--topic", TOPIC, "--log", str(log)]
@@ -79,12 +84,13 @@ def run_pipeline(
     return DemoRun(recorder, {int(stamp): int(when) for stamp, when in published})
 
 
-def _node_command(source: ImageSource, parameters: Mapping[str, Any]) -> list[str]:
+def _node_command(source: ImageSource, parameters: Mapping[str, Any], params_file: Path | None) -> list[str]:
     transport = "compressed" if source.msgtype == COMPRESSED_IMAGE else "raw"
     values = {"camera.image_transport": transport, **parameters}
     words = [word for name, value in values.items() for word in ("-p", f"{name}:={value}")]
+    file = ["--params-file", str(params_file)] if params_file else []
     remap = ["-r", f"image:={TOPIC}"]
-    return [sys.executable, "-m", "robot_vision.ros.perception_node", "--ros-args", *remap, *words]
+    return [sys.executable, "-m", "robot_vision.ros.perception_node", "--ros-args", *remap, *file, *words]
 
 
 def _listen(
