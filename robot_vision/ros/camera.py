@@ -104,7 +104,8 @@ class CameraIntake:
         self._to_frame = frame_from_compressed if compressed else frame_from_image
         # Remapping rules match whole names, so the base name is resolved first, as image_transport does.
         self.camera = camera
-        self.topic = node.resolve_topic_name(of_camera(camera, "image")) + ("/compressed" if compressed else "")
+        self._base = of_camera(camera, "image")
+        self.topic = node.resolve_topic_name(self._base) + ("/compressed" if compressed else "")
         self._qos = camera_qos([])
         self._reader: NewestReader[Image | CompressedImage] = NewestReader(node, self._type, self.topic, self._qos)
         self._prepared: Slot[_Prepared] = Slot()
@@ -152,11 +153,11 @@ class CameraIntake:
         base = self.topic.removesuffix("/compressed")
         if base != self.topic and wanted in self._types_on(base):
             name = base.removesuffix("/compressed")
-            return f"no publisher there, but one on {base}: remap image to {name}, without the transport's name"
+            return f"no publisher there, but one on {base}: remap {self._base} to {name}, without the transport's name"
         for other, transport in ((base, "raw"), (f"{self.topic}/compressed", "compressed")):
             if other != self.topic and self._types_on(other):
                 return f"no publisher there, but one on {other}: set camera.image_transport to {transport}"
-        return "no publisher there: remap `image`, or start the camera"
+        return f"no publisher there: remap `{self._base}`, or start the camera"
 
     def _types_on(self, topic: str) -> list[str]:
         """Message type of every publisher on a topic."""
