@@ -275,6 +275,14 @@ class TrackerParams(StageParams):
         choices=("boxes", "flow"),
         live=True,
     )
+    appearance_model: str = _setting(
+        "",
+        "network that tells objects apart by looks: shipped encoder's name, or path of an ONNX file; empty for none "
+        "(perception_node only)",
+    )
+    appearance_weight: float = _setting(
+        1.0, "weight of looks beside overlap, where an appearance_model is given", low=0.0, high=5.0, live=True
+    )
 
 
 @dataclass(frozen=True)

@@ -38,18 +38,16 @@ class Encoder:
     def __init__(
         self, card: ModelCard, session_params: SessionParams, params: EncoderParams, session: Session | None = None
     ) -> None:
-        if card.task != "latent_encoder" or card.latent is None:
-            raise ModelError(f"{card.name}: expected a card of task latent_encoder, got {card.task}")
+        latent = latent_space(card)
         self.card = card
         self.session: Session = OnnxSession(card, session_params) if session is None else session
         self._input = self.session.new_input()
         self._hash = card.identity_hash
         self._preprocessor = Preprocessor(card.input)
-        self._mean_index = _output_index(card, self.session, card.latent.mean_output)
-        log_variance = card.latent.log_variance_output
-        self._log_variance_index = None if log_variance is None else _output_index(card, self.session, log_variance)
-        self._size = card.latent.size
-        self._novelty = _novelty_of(card, card.latent, session_params) if params.novelty else None
+        self._mean_index = output_index(card, self.session, latent.mean_output)
+        log_variance = latent.log_variance_output
+        self._log_variance_index = None if log_variance is None else output_index(card, self.session, log_variance)
+        self._novelty = _novelty_of(card, latent, session_params) if params.novelty else None
 
     @property
     def computes_novelty(self) -> bool:
@@ -73,29 +71,15 @@ class Encoder:
         """
         self._preprocessor.fill(frame.rgb, self._input)
         outputs = self.session.run(self._input)
-        mean = self._vector(outputs[self._mean_index], "mean", frame)
+        mean = checked_vector(self.card, outputs[self._mean_index], "mean", frame)
         if self._log_variance_index is None:
             log_variance = np.zeros(0, np.float32)
         else:
-            log_variance = self._vector(outputs[self._log_variance_index], "log-variance", frame)
+            log_variance = checked_vector(self.card, outputs[self._log_variance_index], "log-variance", frame)
         novelty = math.nan
         if self._novelty is not None:
             novelty = self._novelty.score(self._input, mean)
         return Latent(mean, log_variance, self.card.name, self._hash, novelty)
-
-    def _vector(self, output: npt.NDArray[Any], what: str, frame: Frame) -> Float32Array:
-        values = np.asarray(output, np.float32).reshape(-1)
-        if len(values) != self._size:
-            raise ModelError(
-                f"{self.card.onnx_path}: {what} has {len(values)} values (shape {output.shape}), but the card says "
-                f"latent.size {self._size}; correct the card"
-            )
-        if not np.isfinite(values).all():
-            raise FrameError(
-                f"frame at {frame.stamp_ns} ns: {self.card.name} gave a {what} with "
-                f"{int((~np.isfinite(values)).sum())} values that are not finite"
-            )
-        return values
 
 
 class _Novelty:
@@ -128,10 +112,71 @@ def _novelty_of(card: ModelCard, latent: LatentSpec, session_params: SessionPara
     return _Novelty(card, decoder, latent.novelty_error_mean, latent.novelty_error_std)
 
 
-def _output_index(card: ModelCard, session: Session, name: str) -> int:
+def latent_space(card: ModelCard) -> LatentSpec:
+    """The latent space of an encoder's card.
+
+    Args:
+        card: Any card.
+
+    Returns:
+        What is known about it.
+
+    Raises:
+        ModelError: If the card is for another task.
+    """
+    if card.task != "latent_encoder" or card.latent is None:
+        raise ModelError(f"{card.name}: expected a card of task latent_encoder, got {card.task}")
+    return card.latent
+
+
+def output_index(card: ModelCard, session: Session, name: str) -> int:
+    """Where an output stands among those of a session.
+
+    Args:
+        card: The network's card.
+        session: The network.
+        name: Name of the output.
+
+    Returns:
+        Its index in what `run` returns.
+
+    Raises:
+        ModelError: If the network has no such output.
+    """
     if name not in session.output_names:
         raise ModelError(
             f"{card.onnx_path}: no output named {name}; it has {', '.join(session.output_names)}: "
             "correct output in the card"
         )
     return session.output_names.index(name)
+
+
+def checked_vector(card: ModelCard, output: npt.NDArray[Any], what: str, frame: Frame) -> Float32Array:
+    """An output as a vector, flattened in C order.
+
+    Args:
+        card: The network's card.
+        output: Numbers of any shape.
+        what: What the output is, for messages.
+        frame: The image it belongs to.
+
+    Returns:
+        (D,) float32.
+
+    Raises:
+        FrameError: If a value is not finite.
+        ModelError: If there are more or fewer than the card's `latent.size`.
+    """
+    size = latent_space(card).size
+    values = np.asarray(output, np.float32).reshape(-1)
+    if len(values) != size:
+        raise ModelError(
+            f"{card.onnx_path}: {what} has {len(values)} values (shape {output.shape}), but the card says "
+            f"latent.size {size}; correct the card"
+        )
+    if not np.isfinite(values).all():
+        raise FrameError(
+            f"frame at {frame.stamp_ns} ns: {card.name} gave a {what} with "
+            f"{int((~np.isfinite(values)).sum())} values that are not finite"
+        )
+    return values

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from rclpy.node import Node
 
 from robot_vision.detection.yolo import Detector
+from robot_vision.latent.crops import CropEncoder
 from robot_vision.latent.encoder import Encoder
 from robot_vision.params import StageParams
 from robot_vision.ros.camera import CameraFrame, CameraIntake, Infer, Publish
@@ -21,6 +22,7 @@ from robot_vision.ros.stages import (
     EncodeStage,
     TimedInference,
     TrackStage,
+    open_crop_encoders,
     open_detectors,
     open_encoders,
 )
@@ -44,7 +46,7 @@ class CameraPipeline:
         node: Node,
         settings: StageParameters,
         diagnostics: Diagnostics,
-        networks: tuple[Detector, Encoder],
+        networks: tuple[Detector, Encoder, CropEncoder | None],
         camera: str,
     ) -> None:
         """Create the stages.
@@ -57,7 +59,7 @@ class CameraPipeline:
             camera: Name of the camera, if there are several.
         """
         self.detect = DetectStage(node, diagnostics, networks[0], camera)
-        self.track = TrackStage(node, diagnostics, settings["tracker"], camera)
+        self.track = TrackStage(node, diagnostics, settings["tracker"], camera, networks[2])
         self._encode = EncodeStage(node, diagnostics, networks[1], camera)
         self._annotated = AnnotatedOutput(node, camera)
         self._encoder_thread = ThreadPoolExecutor(1, "encoder")
@@ -105,9 +107,10 @@ class PerceptionNode(Node):
         session, names = self._settings["session"], self._settings["camera"].names or ("",)
         detectors = open_detectors(session, self._settings["detector"], len(names))
         encoders = open_encoders(session, self._settings["encoder"], len(names))
+        crops = open_crop_encoders(session, self._settings["tracker"], len(names))
         self._pipelines = [
             CameraPipeline(self, self._settings, self._diagnostics, networks, name)
-            for networks, name in zip(zip(detectors, encoders, strict=True), names, strict=True)
+            for networks, name in zip(zip(detectors, encoders, crops, strict=True), names, strict=True)
         ]
         self._detect_service = DetectService(self, self._pipelines[0].detect)
 

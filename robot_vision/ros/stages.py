@@ -11,6 +11,7 @@ from std_msgs.msg import Header
 from std_srvs.srv import Trigger
 
 from robot_vision.detection.yolo import Detector, Inference, Prepared
+from robot_vision.latent.crops import CropEncoder
 from robot_vision.latent.encoder import Encoder
 from robot_vision.params import DetectorParams, EncoderParams, SessionParams, TrackerParams
 from robot_vision.ros.diagnostics import Diagnostics, session_facts
@@ -21,7 +22,7 @@ from robot_vision.runtime.card import ModelCard, load_card
 from robot_vision.runtime.session import OnnxSession, Session
 from robot_vision.tracking.camera_motion import CameraMotion
 from robot_vision.tracking.tracker import Tracker
-from robot_vision.types import Detections, Float64Array, Frame, Latent, Tracks
+from robot_vision.types import Detections, Float32Array, Float64Array, Frame, Latent, Tracks
 
 
 def open_detectors(session: SessionParams, params: DetectorParams, count: int) -> list[Detector]:
@@ -63,6 +64,29 @@ def open_encoders(session: SessionParams, params: EncoderParams, count: int) -> 
     card = load_card(params.model)
     network = _open(card, session, count)
     return [Encoder(card, session, params, network) for _ in range(count)]
+
+
+def open_crop_encoders(session: SessionParams, params: TrackerParams, count: int) -> list[CropEncoder | None]:
+    """What tells a tracker the looks of objects, on one network, one for each camera.
+
+    Args:
+        session: Execution settings.
+        params: Tracker settings.
+        count: How many.
+
+    Returns:
+        The crop encoders; None each where no appearance model is asked for.
+
+    Raises:
+        ModelError: If the model or its card cannot be used.
+        ProviderError: If the execution provider cannot be had.
+    """
+    if not params.appearance_model:
+        return [None] * count
+    card = load_card(params.appearance_model)
+    # Cameras need not take turns at it: ONNX Runtime lets several threads run one session.
+    network = CropEncoder.open_session(card, session)
+    return [CropEncoder(card, network) for _ in range(count)]
 
 
 def _open(card: ModelCard, params: SessionParams, count: int) -> Session:
@@ -182,7 +206,14 @@ class DetectStage:
 class TrackStage:
     """Tracker, its topics and `reset_tracks`."""
 
-    def __init__(self, node: Node, diagnostics: Diagnostics, params: TrackerParams, camera: str = "") -> None:
+    def __init__(
+        self,
+        node: Node,
+        diagnostics: Diagnostics,
+        params: TrackerParams,
+        camera: str = "",
+        crops: CropEncoder | None = None,
+    ) -> None:
         """Create tracker, publishers and service.
 
         Args:
@@ -190,8 +221,10 @@ class TrackStage:
             diagnostics: Where the stage reports itself.
             params: Tracker settings.
             camera: Name of the camera, if there are several.
+            crops: From `open_crop_encoders`.
         """
         self._node = node
+        self._crops = crops
         self._tracker = Tracker(params)
         self._camera_motion = CameraMotion()
         self._output = TrackOutput(node, camera)
@@ -212,7 +245,7 @@ class TrackStage:
             stamp_ns: Capture time in nanoseconds; 0, from a camera that does not stamp its images, stands for now.
             detections: What was found in the image, also when empty.
             labels: Label of each class id.
-            frame: The image, where the node has it; `camera_motion: flow` needs it.
+            frame: The image, where the node has it; `camera_motion: flow` and the looks of objects need it.
 
         Returns:
             All live tracks.
@@ -229,7 +262,8 @@ class TrackStage:
             self._node.get_logger().warning(text, once=True)
         resets = self._tracker.resets
         with self._durations.measure():
-            tracks = self._tracker.update(detections, stamp_ns, self._motion(frame, stamp_ns, detections))
+            motion, looks = self._motion(frame, stamp_ns, detections), self._looks(frame, detections)
+            tracks = self._tracker.update(detections, stamp_ns, motion, looks)
         if self._tracker.resets > resets:
             self._node.get_logger().warning("stamps went back in time: all tracks ended", throttle_duration_sec=1.0)
         self._output.publish(header, tracks, labels)
@@ -255,8 +289,16 @@ class TrackStage:
         boxes = detections.boxes_xyxy[detections.scores >= params.low_threshold]
         return self._camera_motion.estimate(frame.rgb, boxes)
 
+    def _looks(self, frame: Frame | None, detections: Detections) -> Float32Array | None:
+        """Embeddings of the detections; None if looks do not count."""
+        params = self._tracker.params
+        if self._crops is None or frame is None or params.appearance_weight == 0.0:
+            return None
+        return self._crops.encode(frame, detections, params.low_threshold)
+
     def _facts(self) -> dict[str, str]:
-        facts = {
+        facts = {} if self._crops is None else session_facts(self._crops.card, self._crops.session)
+        facts |= {
             "resets_by_time": str(self._tracker.resets),
             "malformed_boxes": str(self._tracker.dropped_boxes),
             "unstamped_messages": str(self._unstamped),

@@ -49,13 +49,15 @@ def _check(stage: str, params: StageParams) -> None:
     """Refuse what only a node with the images can do.
 
     Raises:
-        InvalidValueError: If the camera's motion shall be seen in images.
+        InvalidValueError: If the camera's motion or the looks of objects shall be seen in images.
     """
-    if isinstance(params, TrackerParams) and params.camera_motion == "flow":
-        raise InvalidValueError(
-            f"parameter {stage}.camera_motion: flow needs the images, and tracker_node gets detections only; run "
-            "perception_node instead, or set it to boxes"
-        )
+    if not isinstance(params, TrackerParams):
+        return
+    reason = "needs the images, and tracker_node gets detections only; run perception_node instead, or"
+    if params.camera_motion == "flow":
+        raise InvalidValueError(f"parameter {stage}.camera_motion: flow {reason} set it to boxes")
+    if params.appearance_model:
+        raise InvalidValueError(f"parameter {stage}.appearance_model: {reason} leave it empty")
 
 
 def main() -> int:

@@ -218,7 +218,7 @@ class OnnxSession:
                 return wanted
         if wanted > 1:
             _LOG.warning(
-                "%s: the network takes one image a run, so cameras take turns; export it with a free (dynamic) batch "
+                "%s: the network takes one image a run, so inputs take turns; export it with a free (dynamic) batch "
                 "to run them together", self._card.onnx_path,
             )  # fmt: skip
         return 1

@@ -21,12 +21,14 @@ class Observations(NamedTuple):
         boxes_cxcywh: (4, M) float64 rows cx, cy, w, h in pixels.
         scores: (M,) float64, falling, at most 1.
         class_ids: (M,) int64.
+        places: (M,) int64 row of each in the detections that came in.
     """
 
     boxes_xyxy: Float64Array
     boxes_cxcywh: Float64Array
     scores: Float64Array
     class_ids: Int64Array
+    places: Int64Array
 
     def rows(self, index: Int64Array) -> tuple[Float64Array, Float64Array, Int64Array]:
         """Boxes (4, K) cx, cy, w, h, scores (K,) and classes (K,) of some observations, by index (K,)."""
@@ -52,7 +54,7 @@ def observe(detections: Detections, score_threshold: float) -> tuple[Observation
     boxes = detections.boxes_xyxy.T.astype(np.float64).take(index, axis=1)
     sizes = boxes[2:] - boxes[:2]
     centred = np.concatenate([boxes[:2] + 0.5 * sizes, sizes])
-    return Observations(boxes, centred, np.minimum(scores[index], 1.0), detections.class_ids[index]), malformed
+    return Observations(boxes, centred, np.minimum(scores[index], 1.0), detections.class_ids[index], index), malformed
 
 
 def _well_formed(detections: Detections) -> npt.NDArray[np.bool_]:

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from robot_vision.params import TrackerParams
+from robot_vision.tracking.appearance import Looks
 from robot_vision.tracking.association import Pairs, assign
 from robot_vision.tracking.detections import Observations
 from robot_vision.types import Float64Array, Int64Array
@@ -24,6 +25,9 @@ _DIRECTION_WEIGHT = 0.025
 
 _DUPLICATE_OVERLAP = 0.5
 """Overlap with a matched track from which an unmatched detection is that object once more, not a new one."""
+
+_LEAST_GAIN = 1e-3
+"""Gain of a pair that overlaps enough, however unlike the two look."""
 
 
 class Candidates(NamedTuple):
@@ -58,14 +62,22 @@ class Match(NamedTuple):
     newcomers: Int64Array
 
 
-def match(candidates: Candidates, observations: Observations, pairs: Pairs, params: TrackerParams) -> Match:
+def match(
+    candidates: Candidates,
+    observations: Observations,
+    pairs: Pairs,
+    params: TrackerParams,
+    looks: Looks | None = None,
+) -> Match:
     """Match observations with tracks in two stages.
 
     Args:
         candidates: The tracks, predicted to the time of the frame.
         observations: Detections of the frame, best first.
-        pairs: Overlaps of the tracks' predicted boxes with the observations.
+        pairs: Overlaps of the tracks' predicted boxes with the observations; with looks, their pairs.
         params: Thresholds.
+        looks: What the looks of the pairs say; None if not known. They decide among pairs that overlap enough or that
+            are known again, and forbid none.
 
     Returns:
         The match.
@@ -74,10 +86,14 @@ def match(candidates: Candidates, observations: Observations, pairs: Pairs, para
     rows, columns = pairs.rows, pairs.columns
     gains = _gains(candidates, observations, pairs, sure, params.class_penalty)
     is_sure = columns < sure
-    first = _best_pairs(is_sure & (gains >= params.match_threshold), pairs, gains)
+    fitting, worth = gains >= params.match_threshold, gains
+    if looks is not None:
+        fitting |= looks.known_again
+        worth = np.maximum(gains + params.appearance_weight * looks.likeness, _LEAST_GAIN)
+    first = _best_pairs(is_sure & fitting, pairs, worth)
     free = candidates.confirmed.copy()
     free[rows[first]] = False
-    second = _best_pairs(free.take(rows) & ~is_sure & (gains >= params.low_match_threshold), pairs, gains)
+    second = _best_pairs(free.take(rows) & ~is_sure & (gains >= params.low_match_threshold), pairs, worth)
     matched = np.concatenate([first, second])
     tracks, continuing = rows[matched], columns[matched]
     newcomer = observations.scores >= max(params.new_track_threshold, params.high_threshold)

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from robot_vision.tracking import classes
-from robot_vision.types import Float64Array, Int64Array
+from robot_vision.types import Float32Array, Float64Array, Int64Array
 
 _MOMENTS = slice(0, 20)
 _OBSERVED = slice(20, 24)
@@ -26,6 +26,7 @@ class TrackTable:
     def __init__(self) -> None:
         self._floats: Float64Array = np.zeros((_WEIGHTS.stop, 0))
         self._integers: Int64Array = np.zeros((_CANDIDATES.stop, 0), np.int64)
+        self._looks: Float32Array | None = None
 
     def __len__(self) -> int:
         return len(self._floats[0])
@@ -83,6 +84,21 @@ class TrackTable:
         class_ids: Int64Array = self._integers[_CANDIDATES.start]
         return class_ids
 
+    @property
+    def dimensions(self) -> int:
+        """Length of the tracks' embeddings; 0 before the first."""
+        return 0 if self._looks is None else self._looks.shape[1]
+
+    def looks(self, dimensions: int) -> Float32Array:
+        """(N, D) embeddings of the tracks, zero where not known.
+
+        Args:
+            dimensions: D, always the same.
+        """
+        if self._looks is None:
+            self._looks = np.zeros((len(self), dimensions), np.float32)
+        return self._looks
+
     def begin_frame(self) -> None:
         """Take every track for out of view until `see` or `add` says otherwise."""
         self._floats[_IN_VIEW] = 0.0
@@ -103,6 +119,8 @@ class TrackTable:
         """
         self._floats = self._floats[:, mask]
         self._integers = self._integers[:, mask]
+        if self._looks is not None:
+            self._looks = self._looks[mask]
 
     def see(
         self, index: Int64Array, moments: Float64Array, boxes_cxcywh: Float64Array, scores: Float64Array,
@@ -163,3 +181,5 @@ class TrackTable:
         integers[_CANDIDATES], floats[_WEIGHTS] = classes.start_votes(class_ids, scores)
         self._floats = np.concatenate([self._floats, floats], axis=1)
         self._integers = np.concatenate([self._integers, integers], axis=1)
+        if self._looks is not None:
+            self._looks = np.concatenate([self._looks, np.zeros((count, self.dimensions), np.float32)])

@@ -9,14 +9,15 @@ import numpy as np
 import numpy.typing as npt
 
 from robot_vision.params import TrackerParams
+from robot_vision.tracking.appearance import blended, checked_embeddings, compare, mean_cosine
 from robot_vision.tracking.association import Pairs, overlapping_pairs, overlaps
 from robot_vision.tracking.detections import Observations, observe
 from robot_vision.tracking.kalman import SMALLEST_SIZE, BoxFilter, NoiseModel
-from robot_vision.tracking.matching import Candidates, match
+from robot_vision.tracking.matching import Candidates, Match, match
 from robot_vision.tracking.motion import estimate_shift
 from robot_vision.tracking.similarity import checked_similarity, moved, moved_boxes
 from robot_vision.tracking.table import TrackTable
-from robot_vision.types import Detections, Float64Array, Int64Array, Tracks, TrackState
+from robot_vision.types import Detections, Float32Array, Float64Array, Int64Array, Tracks, TrackState
 
 _DETECTION_WEIGHT = 0.8
 """Share of the detection in the box that is given out for a track seen in this frame; the rest is the filter's."""
@@ -45,7 +46,7 @@ class Tracker:
 
     Per frame: predict every track (`kalman.py`), remove the motion of the camera, as far as it is told (by the robot or
     `camera_motion.py`) and what is left of it from boxes (`motion.py`), match detections with tracks in two stages
-    (`matching.py`), update, confirm, end and start tracks.
+    (`matching.py`), by their looks too where these are known (`appearance.py`), update, confirm, end and start tracks.
 
     Times are seconds from stamps, never frame counts, so frames may come at any rate, also a changing one. Update on
     every frame, also on one without detections: that is how tracks age.
@@ -77,12 +78,17 @@ class Tracker:
         self._table = TrackTable()
         self._states: Int64Array = np.zeros(0, np.int64)
         self._camera_rate = np.zeros((2, 3))
+        self._strangers = 0.0
         self._start_ns = 0
         self._last_ns: int | None = None
 
     def update(
-        self, detections: Detections, stamp_ns: int, camera_motion: npt.NDArray[Any] | None = None
-    ) -> Tracks:  # fmt: skip
+        self,
+        detections: Detections,
+        stamp_ns: int,
+        camera_motion: npt.NDArray[Any] | None = None,
+        embeddings: npt.NDArray[Any] | None = None,
+    ) -> Tracks:
         """Take in one frame.
 
         Args:
@@ -91,15 +97,21 @@ class Tracker:
             camera_motion: (2, 3) similarity [[a, -b, x], [b, a, y]] from pixels of the frame before to pixels of this
                 one, of what rests in the world; None if not known. With it the tracks move before they are matched, and
                 their velocities in the filter are relative to the background; those given out are in the image.
+            embeddings: (N, D) floats, what each detection looks like: rows of unit length, or of zeros where that is
+                not known; None if no look is known. D stays the same until `reset`.
 
         Returns:
             All live tracks, tentative and lost ones too. The box of a track seen in this frame is mostly its
             detection's, that of any other is predicted.
 
         Raises:
-            InvalidValueError: If the camera motion is no similarity; nothing has been changed then.
+            InvalidValueError: If the camera motion is no similarity, or the embeddings are not such; nothing has been
+                changed then.
         """
         motion = _AT_REST if camera_motion is None else checked_similarity(camera_motion)
+        looks = None
+        if embeddings is not None:
+            looks = checked_embeddings(embeddings, len(detections), self._table.dimensions)
         seconds = self._advance(stamp_ns)
         now = (stamp_ns - self._start_ns) * 1e-9
         observations, malformed = observe(detections, self.params.low_threshold)
@@ -110,7 +122,7 @@ class Tracker:
             self._table.set_moments(self._filter.predict(self._table.moments, seconds))
             self._follow(motion)
         pairs = self._overlaps(observations, seconds, motion)
-        self._continue_and_start(observations, pairs, now)
+        self._continue_and_start(observations, pairs, now, None if looks is None else looks[observations.places])
         self._states = self._judge(now)
         return self._tracks(self._table.moments, 0.0)
 
@@ -170,22 +182,39 @@ class Tracker:
             pairs = overlaps(_corners(moments[:, 0]), observations.boxes_xyxy)
         return pairs
 
-    def _continue_and_start(self, observations: Observations, pairs: Pairs, now: float) -> None:
-        """Update the matched tracks, end unproven ones, start new ones."""
+    def _continue_and_start(
+        self, observations: Observations, pairs: Pairs, now: float, looks: Float32Array | None
+    ) -> None:
+        """Update the matched tracks, end unproven ones, start new ones; looks (M, D) are the observations'."""
         table = self._table
-        moments = table.moments
         confirmed = table.confirmed
-        candidates = Candidates(moments[:2, 1], table.observed[:2], table.scores, table.class_ids, confirmed)
-        tracks, continuing, newcomers = match(candidates, observations, pairs, self.params)
+        tracks, continuing, newcomers = self._matched(observations, pairs, looks)
         if len(tracks):
             boxes, scores, class_ids = observations.rows(continuing)
-            updated = self._filter.update(moments.take(tracks, axis=2), boxes, scores)
+            updated = self._filter.update(table.moments.take(tracks, axis=2), boxes, scores)
+            if looks is not None:
+                before = table.looks(looks.shape[1])
+                unseen = now - table.last_seen[tracks]
+                before[tracks] = blended(before[tracks], looks[continuing], scores, unseen)
             table.see(tracks, updated, boxes, scores, class_ids, now)
         self._end(~confirmed & ~table.in_view)
         if len(newcomers):
             boxes, scores, class_ids = observations.rows(newcomers)
             table.add(self._next_id, self._filter.start(boxes, scores), boxes, scores, class_ids, now)
             self._next_id += len(newcomers)
+            if looks is not None:
+                table.looks(looks.shape[1])[-len(newcomers) :] = looks[newcomers]
+
+    def _matched(self, observations: Observations, pairs: Pairs, looks: Float32Array | None) -> Match:
+        """What continues what, by place and, where looks (M, D) are known, by these."""
+        table, moments, confirmed = self._table, self._table.moments, self._table.confirmed
+        candidates = Candidates(moments[:2, 1], table.observed[:2], table.scores, table.class_ids, confirmed)
+        if looks is None or self.params.appearance_weight == 0.0:
+            return match(candidates, observations, pairs, self.params)
+        before = table.looks(looks.shape[1])
+        self._strangers = mean_cosine(before, otherwise=self._strangers)
+        known = compare(before, moments, confirmed, observations, looks, pairs, self._strangers)
+        return match(candidates, observations, known.pairs, self.params, known)
 
     def _end(self, over: npt.NDArray[np.bool_]) -> None:
         """Remove tracks by mask (N,)."""

@@ -18,11 +18,11 @@ from std_srvs.srv import Trigger
 from vision_msgs.msg import Detection2DArray, LabelInfo
 
 from robot_vision.data.sources import open_source
-from robot_vision.params import TrackerParams
+from robot_vision.params import SessionParams, TrackerParams
 from robot_vision.ros.convert import detections_from_message, frame_from_compressed, stamp_ns
 from robot_vision.ros.diagnostics import Diagnostics
 from robot_vision.ros.qos import LATCHED_QOS
-from robot_vision.ros.stages import TrackStage
+from robot_vision.ros.stages import TrackStage, open_crop_encoders
 from robot_vision.shipped import shared_file
 from robot_vision.tracking.camera_motion import CameraMotion
 from robot_vision.tracking.tracker import Tracker
@@ -143,6 +143,7 @@ def test_bad_frames_are_counted_and_skipped(bench) -> None:
             "detector.confidence: there is no such setting; detector has model, confidence_th",
         ),
         ("detector.classes:=[boxx]", "has no class boxx; it has box, ball"),
+        ("tracker.appearance_model:=simworld_yolo", "expected a card of task latent_encoder, got detection"),
         ("detector.max_detections:=many", "detector.max_detections: expected int, got str 'many'"),
         ("nonsense", "nonsense"),
     ],
@@ -157,16 +158,26 @@ def test_a_node_that_cannot_start_says_why_and_ends(bench, parameter: str, said:
     assert "Traceback" not in output
 
 
-def test_flow_needs_the_node_that_has_the_images(bench) -> None:
-    """`tracker_node` ends with an error that names the node to run, and refuses the change while it runs as well."""
-    process = bench.start("tracker_node", "tracker.camera_motion:=flow")
+@pytest.mark.parametrize(
+    ("parameter", "said"),
+    [
+        ("tracker.camera_motion:=flow", "parameter tracker.camera_motion: flow needs the images"),
+        ("tracker.appearance_model:=simworld_vae_encoder", "parameter tracker.appearance_model: needs the images"),
+    ],
+)
+def test_what_needs_the_images_needs_the_node_that_has_them(bench, parameter: str, said: str) -> None:
+    """`tracker_node` ends with an error that names the node to run."""
+    process = bench.start("tracker_node", parameter)
     assert process.wait(30) == 1
     bench.processes.clear()
     output = bench.output("tracker_node")
-    assert "parameter tracker.camera_motion: flow needs the images" in output
+    assert said in output
     assert "perception_node" in output
     assert "Traceback" not in output
 
+
+def test_flow_is_refused_live_where_there_are_no_images(bench) -> None:
+    """`tracker_node` refuses the change while it runs as well."""
     bench.start("tracker_node")
     client = bench.node.create_client(SetParameters, "/tracker_node/set_parameters")
     bench.until(client.service_is_ready, "the parameter service")
@@ -200,6 +211,27 @@ def test_tracks_with_flow_are_those_of_the_tracker_that_sees_the_images(bench) -
         np.testing.assert_allclose(np.reshape(velocities, (-1, 2)), wanted.velocities_xy, atol=0.5)
     assert moved > FRAMES, "the camera of the sample moves"
     assert camera.unknown == 0
+
+
+def test_tracks_with_looks_are_those_of_the_tracker_that_is_given_them(bench) -> None:
+    """The composed node embeds the objects of every image: tracks for each, ids and boxes as computed apart."""
+    images = sample_images(FRAMES)
+    arrived = listen(bench)
+    model = "simworld_vae_encoder"
+    bench.start("perception_node", "camera.image_transport:=compressed", f"tracker.appearance_model:={model}")
+    play(bench, images, arrived)
+    params, class_ids = TrackerParams(appearance_model=model), dict[str, int]()
+    tracker, crops = Tracker(params), open_crop_encoders(SessionParams(provider="cpu"), params, 1)[0]
+    for image in images:
+        stamp, frame = stamp_ns(image.header), frame_from_compressed(image)
+        found = detections_from_message(arrived["detections"][stamp], class_ids)
+        wanted = tracker.update(found, stamp, None, crops.encode(frame, found, params.low_threshold))
+        wanted = wanted.select(wanted.states != TrackState.TENTATIVE)
+        tracks = arrived["track_states"][stamp].tracks
+        assert tracks
+        assert [int(track.id) for track in tracks] == wanted.ids.tolist()
+        centres = [[track.bbox.center.position.x, track.bbox.center.position.y] for track in tracks]
+        np.testing.assert_allclose(centres, (wanted.boxes_xyxy[:, :2] + wanted.boxes_xyxy[:, 2:]) / 2, atol=0.05)
 
 
 def test_flow_never_compares_images_across_a_reset(bench) -> None:

@@ -74,7 +74,7 @@ def test_a_network_of_one_image_a_run_says_so_and_still_serves_all(
 ) -> None:
     session = open_copying(tmp_path, 1, 2)
     assert session.max_batch == 1
-    assert "cameras take turns; export it with a free (dynamic) batch" in caplog.text
+    assert "inputs take turns; export it with a free (dynamic) batch" in caplog.text
     shared = SharedSession(session)
     with ThreadPoolExecutor(4) as threads:
         answers = list(threads.map(lambda value: shared.run(filled(shared, value))[0].flat[0], range(40)))
