@@ -11,15 +11,19 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import itertools
+import math
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from types import ModuleType
 
 import numpy as np
 
+from robot_vision.evaluation.synthetic_tracks import crowd, generate
 from robot_vision.params import TrackerParams
 from robot_vision.tracking.tracker import Tracker
 from robot_vision.types import Detections
@@ -28,7 +32,6 @@ Update = Callable[[Detections, int], object]
 OURS = "robot_vision"
 OBJECTS = (10, 50, 300, 1000)
 RATE_HZ = 30.0
-SIZE_WH = (1920, 1080)
 WARM_UP = 10
 BLOCK = 10
 FRAMES = 600
@@ -75,10 +78,11 @@ def measure(updates: dict[str, Update], count: int, seconds: float) -> dict[str,
         Milliseconds of each update after the first few, by name.
     """
     samples: dict[str, list[float]] = {name: [] for name in updates}
-    world = moving_objects(count)
+    scene = replace(crowd(count), seconds=FRAMES / RATE_HZ, rates_hz=(RATE_HZ,), hidden_from=math.inf)
+    world = generate(scene, seed=count)
     number = 0
     while number < FRAMES and any(sum(times) < 1e3 * seconds for times in samples.values()):
-        block = [next(world) for _ in range(BLOCK)]
+        block = [frame.detections for frame in itertools.islice(world, BLOCK)]
         for name, update in updates.items():
             if len(samples[name]) > 2 * WARM_UP and sum(samples[name]) > 1e3 * seconds:
                 continue
@@ -89,29 +93,6 @@ def measure(updates: dict[str, Update], count: int, seconds: float) -> dict[str,
                 samples[name].append((time.perf_counter_ns() - started) * 1e-6)
         number += BLOCK
     return {name: times[WARM_UP:] for name, times in samples.items()}
-
-
-def moving_objects(count: int) -> Iterator[Detections]:
-    """Frames without end of objects that move through the image, with noise, one miss in twenty and one class.
-
-    Args:
-        count: Objects in the image; their size shrinks with it, so that the crowding stays about the same.
-
-    Yields:
-        Detections of one frame.
-    """
-    rng = np.random.default_rng(count)
-    size = np.clip(900 / np.sqrt(count), 24, 90) * np.exp(rng.normal(0, 0.25, (count, 1))) * (1.0, 1.4)
-    centre = rng.uniform((0, 0), SIZE_WH, (count, 2))
-    velocity = rng.normal(0, 60, (count, 2))
-    while True:
-        centre = centre + velocity / RATE_HZ
-        velocity = np.where((centre < 0) | (centre > SIZE_WH), -velocity, velocity)
-        seen = rng.random(count) > 0.05
-        middle = centre[seen] + rng.normal(0, 0.03, (int(seen.sum()), 2)) * size[seen]
-        half = size[seen] * np.exp(rng.normal(0, 0.02, middle.shape)) / 2
-        boxes = np.hstack([middle - half, middle + half]).astype(np.float32)
-        yield Detections(boxes, rng.uniform(0.3, 0.95, len(boxes)).astype(np.float32), np.zeros(len(boxes), np.int64))
 
 
 def installed_trackers() -> tuple[dict[str, Callable[[], Update]], list[str]]:

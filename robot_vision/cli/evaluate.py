@@ -1,4 +1,4 @@
-"""`robot_vision evaluate`: measures a network against labelled data and leaves a report with pictures."""
+"""`robot_vision evaluate`: measures a network or the tracker against labelled data and leaves a report."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from robot_vision.cli.tracking_data import add_sequences, chosen_sequences, tracker_numbers, whole_number
 from robot_vision.errors import MissingDependencyError
-from robot_vision.params import DetectorParams, SessionParams, Setting, settings
+from robot_vision.params import DetectorParams, SessionParams, Setting, TrackerParams, settings
 from robot_vision.types import Frame
 
 if TYPE_CHECKING:
@@ -20,8 +21,10 @@ if TYPE_CHECKING:
     from robot_vision.evaluation.ground_truth import LabelledBoxes
     from robot_vision.types import Detections
 
-HELP = "measure a network against labelled data"
+HELP = "measure a network or the tracker against labelled data"
 _DETECTOR = "accuracy of a detector on labelled images: AP, precision and recall, confusion, worst images"
+_TRACKER = "accuracy of the tracker on detections with known truth: HOTA, MOTA, IDF1, id switches"
+_NEEDED = {"detector": ("matplotlib", "pycocotools", "tqdm"), "tracker": ("tqdm",)}
 _SESSION_OPTIONS = ("provider", "allow_cpu", "threads")
 _DETECTOR_OPTIONS = (
     "iou_threshold", "max_detections", "class_agnostic", "slice_columns", "slice_rows", "slice_overlap",
@@ -32,13 +35,17 @@ _MOST_NAMES = 12
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Declare `evaluate detector`.
+    """Declare `evaluate detector` and `evaluate tracker`.
 
     Args:
         parser: Parser of `robot_vision evaluate`.
     """
     products = parser.add_subparsers(dest="product", required=True, metavar="PRODUCT")
-    detector = products.add_parser("detector", help=_DETECTOR, description=_DETECTOR)
+    _configure_detector(products.add_parser("detector", help=_DETECTOR, description=_DETECTOR))
+    _configure_tracker(products.add_parser("tracker", help=_TRACKER, description=_TRACKER))
+
+
+def _configure_detector(detector: argparse.ArgumentParser) -> None:
     detector.add_argument("model", help="shipped model's name, or path of an ONNX file")
     detector.add_argument(
         "--data", type=Path, required=True,
@@ -53,6 +60,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
         for setting in settings(params_type):
             if setting.name in names:
                 _add_option(detector, setting)
+
+
+def _configure_tracker(tracker: argparse.ArgumentParser) -> None:
+    add_sequences(tracker)
+    tracker.add_argument("--every", type=whole_number, default=1, metavar="K", help="take every K-th frame (default 1)")
+    tracker.add_argument("--out", type=Path, required=True, help="folder for the report")
+    for setting in tracker_numbers().values():
+        _add_option(tracker, setting)
 
 
 def _add_option(parser: argparse.ArgumentParser, setting: Setting) -> None:
@@ -77,10 +92,10 @@ def run(args: argparse.Namespace) -> int:
         MissingDependencyError: If a package that only evaluation needs is not installed.
         RobotVisionError: If the network, the labels or a setting is wrong, or they do not fit each other.
     """
-    for name in ("matplotlib", "pycocotools", "tqdm"):
+    for name in _NEEDED[args.product]:
         if importlib.util.find_spec(name) is None:
             raise MissingDependencyError(f"evaluation needs {name}; install it with: make setup")
-    return _evaluate_detector(args)
+    return _evaluate_detector(args) if args.product == "detector" else _evaluate_tracker(args)
 
 
 def _evaluate_detector(args: argparse.Namespace) -> int:
@@ -108,6 +123,25 @@ def _evaluate_detector(args: argparse.Namespace) -> int:
     }  # fmt: skip
     written = detector_report.write_detector_report(report, images, args.out, facts, notes, args.worst)
     print(f"\n{detector_report.main_table(report)}\n\nwrote {', '.join(map(str, written))}")
+    return 0
+
+
+def _evaluate_tracker(args: argparse.Namespace) -> int:
+    from tqdm import tqdm  # noqa: PLC0415 (only in the extras for evaluation and simulation)
+
+    from robot_vision.evaluation.sequences import evaluate_sequence  # noqa: PLC0415
+    from robot_vision.evaluation.tracker_report import tracker_table, write_tracker_report  # noqa: PLC0415
+
+    chosen = {name: getattr(args, name) for name in tracker_numbers()}
+    params = TrackerParams(**chosen)
+    sequences = [sequence.thinned(args.every) for sequence in chosen_sequences(args)]
+    figures = [evaluate_sequence(sequence, params) for sequence in tqdm(sequences, unit="sequence")]
+    facts = {
+        "second halves": str(args.val), "every": str(args.every), "seed": str(args.seed),
+        **{name: str(value) for name, value in chosen.items()},
+    }  # fmt: skip
+    written = write_tracker_report(figures, args.out, facts)
+    print(f"\n{tracker_table(figures)}\n\nwrote {', '.join(map(str, written))}")
     return 0
 
 

@@ -12,11 +12,12 @@ from robot_vision.errors import RobotVisionError
 
 COMMANDS = {
     "demo": "replay a bag or video into the pipeline and report what it found",
-    "evaluate": "measure a network against labelled data",
+    "evaluate": "measure a network or the tracker against labelled data",
     "inspect": "say what a network is taken for, and from what evidence",
     "replay": "publish a bag or video at its recorded rate",
     "sim": "render the simulated camera world into bags and data sets",
     "train": "train a detector or an encoder",
+    "tune": "search for the tracker's parameters on labelled sequences",
 }
 
 

@@ -85,7 +85,11 @@ class _Frame:
     overlap: Float64Array
 
 
-def tracking_metrics(truth: Sequence[LabelledBoxes], found: Sequence[TrackedBoxes]) -> TrackingMetrics:
+def tracking_metrics(
+    truth: Sequence[LabelledBoxes],
+    found: Sequence[TrackedBoxes],
+    bystanders_xyxy: Sequence[Float32Array] | None = None,
+) -> TrackingMetrics:
     """Compare tracks with ground truth, frame by frame in order of time.
 
     Boxes match only within one class. A track box that best fits an ignored object is left out.
@@ -93,6 +97,8 @@ def tracking_metrics(truth: Sequence[LabelledBoxes], found: Sequence[TrackedBoxe
     Args:
         truth: Ground truth of each frame.
         found: Tracks of the same frames.
+        bystanders_xyxy: Corners (K, 4) float32 of other things in each frame, of any class: a track box that best fits
+            one of them is not left out for the ignored object beside it. None if there are no such things.
 
     Returns:
         The metrics.
@@ -100,12 +106,12 @@ def tracking_metrics(truth: Sequence[LabelledBoxes], found: Sequence[TrackedBoxe
     Raises:
         EvaluationError: If the numbers of frames differ, an id appears twice in a frame, or there is nothing to find.
     """
-    if len(truth) != len(found):
-        raise EvaluationError(
-            f"ground truth has {len(truth)} frames and the tracks {len(found)}; compare the same ones"
-        )
+    others = bystanders_xyxy if bystanders_xyxy is not None else [np.zeros((0, 4), np.float32)] * len(truth)
+    for name, count in (("tracks", len(found)), ("bystanders", len(others))):
+        if count != len(truth):
+            raise EvaluationError(f"ground truth has {len(truth)} frames and the {name} {count}; compare the same ones")
     frames, object_count, track_count = _indexed(
-        [_compared(*pair) for pair in enumerate(zip(truth, found, strict=True))]
+        [_compared(index, *frame) for index, frame in enumerate(zip(truth, found, others, strict=True))]
     )
     if not object_count:
         raise EvaluationError("the ground truth holds no object in any frame, so tracking accuracy is not defined")
@@ -128,18 +134,20 @@ def tracking_metrics(truth: Sequence[LabelledBoxes], found: Sequence[TrackedBoxe
     )
 
 
-def _compared(index: int, pair: tuple[LabelledBoxes, TrackedBoxes]) -> _Frame:
+def _compared(index: int, truth: LabelledBoxes, found: TrackedBoxes, others_xyxy: Float32Array) -> _Frame:
     """Overlaps of one frame without ignored objects and the track boxes that belong to them."""
-    truth, found = pair
     for name, ids in (("ground truth", truth.ids), ("tracks", found.ids)):
         if len(np.unique(ids)) != len(ids):
             raise EvaluationError(f"frame {index} of the {name}: an id appears twice in {np.sort(ids).tolist()}")
-    overlap = iou_matrix(truth.boxes_xyxy.astype(np.float64), found.boxes_xyxy.astype(np.float64))
+    boxes = found.boxes_xyxy.astype(np.float64)
+    overlap = iou_matrix(truth.boxes_xyxy.astype(np.float64), boxes)
     overlap = np.where(truth.class_ids[:, None] == found.class_ids[None], overlap, 0.0)
     kept = np.ones(len(found.ids), np.bool_)
     if truth.ignored.any():
-        rows, columns = _assignment(np.where(overlap >= _CLEAR_THRESHOLD - _EPSILON, overlap, 0.0))
-        kept[columns[truth.ignored[rows]]] = False
+        everything = np.concatenate([overlap, iou_matrix(others_xyxy.astype(np.float64), boxes)])
+        rows, columns = _assignment(np.where(everything >= _CLEAR_THRESHOLD - _EPSILON, everything, 0.0))
+        ignored = np.concatenate([truth.ignored, np.zeros(len(others_xyxy), np.bool_)])
+        kept[columns[ignored[rows]]] = False
     return _Frame(truth.ids[~truth.ignored], found.ids[kept], overlap[~truth.ignored][:, kept])
 
 
