@@ -11,6 +11,8 @@ Shape = tuple[int | None, ...]
 Size = tuple[int, int]
 
 STRIDES = (8, 16, 32)
+_GRIDS = (STRIDES, (4, *STRIDES), (*STRIDES, 64))
+"""Levels that detectors predict on: the usual ones, those with one for small objects, those with one for large ones."""
 _YOLOV5_ANCHORS = 3
 _BOX = 4
 _FINISHED_COLUMNS = 6
@@ -116,14 +118,18 @@ def _single(outputs: Sequence[Output], size_wh: Size) -> Layout | None:
 def _single_grid(output: Output, size_wh: Size) -> Layout | None:
     """Layouts whose size follows from the number of grid cells."""
     _, rows, columns = output.shape
-    cells = sum(_cells(size_wh))
-    grid = f"output {output}, and an input of {size_wh[0]}x{size_wh[1]} has {cells} cells at strides 8, 16 and 32"
-    if columns == cells and rows is not None and rows > _BOX:
-        return Layout("yolov8", (0,), rows - _BOX, f"{grid}: a column each, boxes and class scores")
-    if rows == _YOLOV5_ANCHORS * cells and columns is not None and columns > _BOX + 1:
-        return Layout("yolov5", (0,), columns - _BOX - 1, f"{grid}: three rows each, with an objectness")
-    if rows == cells and columns is not None and columns > _BOX + 1:
-        return Layout("yolox", (0,), columns - _BOX - 1, f"{grid}: a row each, with an objectness")
+    for strides in _GRIDS:
+        cells = sum(_cells(size_wh, strides))
+        levels = f"{', '.join(map(str, strides[:-1]))} and {strides[-1]}"
+        grid = f"output {output}, and an input of {size_wh[0]}x{size_wh[1]} has {cells} cells at strides {levels}"
+        if columns == cells and rows is not None and rows > _BOX:
+            return Layout("yolov8", (0,), rows - _BOX, f"{grid}: a column each, boxes and class scores")
+        if columns is None or columns <= _BOX + 1:
+            continue
+        if rows == _YOLOV5_ANCHORS * cells:
+            return Layout("yolov5", (0,), columns - _BOX - 1, f"{grid}: three rows each, with an objectness")
+        if rows == cells and strides == STRIDES:
+            return Layout("yolox", (0,), columns - _BOX - 1, f"{grid}: a row each, with an objectness")
     return None
 
 
@@ -166,7 +172,7 @@ def _nms_outputs(outputs: Sequence[Output], _size_wh: Size) -> Layout | None:
 
 
 def _nanodet(outputs: Sequence[Output], size_wh: Size) -> Layout | None:
-    cells = _cells(size_wh)
+    cells = _cells(size_wh, STRIDES)
     levels = [[i for i, output in enumerate(outputs) if output.shape[1:2] == (count,)] for count in cells]
     if len(set(cells)) < len(cells) or any(len(level) != 2 for level in levels):
         return None
@@ -199,6 +205,6 @@ def _classes_and_scores(outputs: Sequence[Output], vectors: Sequence[int]) -> tu
     return classes[0], next(i for i in vectors if i != classes[0])
 
 
-def _cells(size_wh: Size) -> tuple[int, ...]:
+def _cells(size_wh: Size, strides: Sequence[int]) -> tuple[int, ...]:
     """Grid cells at each stride."""
-    return tuple((size_wh[0] // stride) * (size_wh[1] // stride) for stride in STRIDES)
+    return tuple((size_wh[0] // stride) * (size_wh[1] // stride) for stride in strides)

@@ -14,7 +14,7 @@ from robot_vision.cli.main import main
 def test_a_shipped_detector_with_its_evidence(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["inspect", "simworld_yolo"]) == 0
     said = capsys.readouterr().out
-    assert "recognised  yolov8: output [1, 11, 2100], and an input of 320x320 has 2100 cells" in said
+    assert "recognised  yolov8: output [free, 11, 8500], and an input of 320x320 has 8500 cells" in said
     assert "image       320x320 RGB, letterbox, padding 114" in said
     assert "classes     7: box, ball, can, cone, mug, bottle, robot" in said
 
