@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from robot_vision.errors import InvalidValueError
+from robot_vision.types import Float64Array
 
 ResizeRule = Literal["letterbox", "letterbox_top_left", "stretch"]
 FloatArrayT = TypeVar("FloatArrayT", npt.NDArray[np.float32], npt.NDArray[np.float64])
@@ -88,6 +89,31 @@ def iou_matrix(boxes_a_xyxy: FloatArrayT, boxes_b_xyxy: FloatArrayT) -> FloatArr
     iou: FloatArrayT = np.zeros_like(intersection)
     np.divide(intersection, union, out=iou, where=union > 0)
     return iou
+
+
+def overlapping_spans(
+    a_low: Float64Array, a_high: Float64Array, b_low: Float64Array, b_high: Float64Array
+) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+    """Every pair of open intervals that overlap, found by a sweep over the sorted second set.
+
+    Args:
+        a_low: (N,) float64 where each interval of the first set begins.
+        a_high: (N,) float64 where it ends.
+        b_low: (M,) float64 likewise.
+        b_high: (M,) float64.
+
+    Returns:
+        Two (P,) arrays: index into the first and into the second set, ordered by the first.
+    """
+    order = np.argsort(b_low, kind="stable")
+    # Before `first` every interval ends too early: the running maximum is sorted even where the ends are not.
+    first = np.searchsorted(np.maximum.accumulate(b_high[order]), a_low, side="right")
+    count = np.maximum(np.searchsorted(b_low[order], a_high, side="left") - first, 0)
+    ends = np.cumsum(count)
+    rows = np.repeat(np.arange(len(a_low)), count)
+    columns = order[np.arange(len(rows)) - np.repeat(ends - count - first, count)]
+    near = b_high.take(columns) > a_low.take(rows)
+    return rows[near], columns[near]
 
 
 def clip_boxes(boxes_xyxy: FloatArrayT, size_wh: tuple[int, int]) -> FloatArrayT:

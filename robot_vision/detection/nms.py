@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from robot_vision.geometry import overlapping_spans
 from robot_vision.types import Float32Array, Float64Array, Int64Array
 
 _BLOCK = 256
@@ -105,7 +106,7 @@ def _overlapping(
 ) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
     """Pairs of boxes of one class that overlap by more than the threshold, row by row; once if `columns` is `rows`.
 
-    Few boxes touch, and a sweep along x finds those that may. `iou > threshold` is tested as
+    Few boxes touch, and a sweep along x finds those that may; y is tested next. `iou > threshold` is tested as
     `intersection > threshold * union`: boxes without area overlap nothing.
 
     Args:
@@ -118,7 +119,7 @@ def _overlapping(
     Returns:
         Two (P,) arrays: positions in `rows` and in `columns`.
     """
-    row, column = _meeting(spans[:, rows], spans[:, columns])
+    row, column = overlapping_spans(*spans[:, rows], *spans[:, columns])
     a_y, b_y = corners[1::2, rows], corners[1::2, columns]
     near = (a_y[0].take(row) < b_y[1].take(column)) & (a_y[1].take(row) > b_y[0].take(column))
     if rows is columns:
@@ -126,19 +127,8 @@ def _overlapping(
     row, column = row[near], column[near]
     a, b = corners.take(rows[row], axis=1), corners.take(columns[column], axis=1)
     overlap_wh = np.minimum(a[2:], b[2:]) - np.maximum(a[:2], b[:2])
-    intersection = np.maximum(overlap_wh[0], 0) * np.maximum(overlap_wh[1], 0)
+    intersection = overlap_wh[0] * overlap_wh[1]
     a_wh, b_wh = a[2:] - a[:2], b[2:] - b[:2]
     union = a_wh[0] * a_wh[1] + b_wh[0] * b_wh[1] - intersection
     over = intersection > np.float32(iou_threshold) * union
     return row[over], column[over]
-
-
-def _meeting(a: Float64Array, b: Float64Array) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
-    """All pairs of spans (2, R) and (2, C) that overlap, and few others: positions, ordered by the first."""
-    order = np.argsort(b[0])
-    # Before `first` every span ends too early: the running maximum is sorted even where the ends are not.
-    first = np.searchsorted(np.maximum.accumulate(b[1, order]), a[0], side="right")
-    count = np.maximum(np.searchsorted(b[0, order], a[1], side="left") - first, 0)
-    row = np.repeat(np.arange(len(count)), count)
-    column = order[np.arange(len(row)) + np.repeat(first - np.cumsum(count) + count, count)]
-    return row, column

@@ -14,6 +14,7 @@ from scipy.optimize import linear_sum_assignment
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from robot_vision.geometry import overlapping_spans
 from robot_vision.types import Float64Array, Int64Array
 
 _DENSE_PAIRS = 4096
@@ -82,23 +83,8 @@ def overlapping_pairs(a_xyxy: Float64Array, b_xyxy: Float64Array) -> tuple[Int64
         hit &= a[3] > b_xyxy[1]
         rows, columns = hit.nonzero()
         return rows, columns
-    rows, columns = _overlapping_intervals(a_xyxy[0], a_xyxy[2], b_xyxy[0], b_xyxy[2])
+    rows, columns = overlapping_spans(a_xyxy[0], a_xyxy[2], b_xyxy[0], b_xyxy[2])
     near = (a_xyxy[1].take(rows) < b_xyxy[3].take(columns)) & (a_xyxy[3].take(rows) > b_xyxy[1].take(columns))
-    return rows[near], columns[near]
-
-
-def _overlapping_intervals(
-    a_low: Float64Array, a_high: Float64Array, b_low: Float64Array, b_high: Float64Array
-) -> tuple[Int64Array, Int64Array]:
-    """Every pair of open intervals that overlap, found by a sweep over the sorted second set."""
-    order = np.argsort(b_low, kind="stable")
-    # Before `first` every interval ends too early: the running maximum is sorted even where the ends are not.
-    first = np.searchsorted(np.maximum.accumulate(b_high[order]), a_low, side="right")
-    count = np.maximum(np.searchsorted(b_low[order], a_high, side="left") - first, 0)
-    ends = np.cumsum(count)
-    rows = np.repeat(np.arange(len(a_low)), count)
-    columns = order[np.arange(len(rows)) - np.repeat(ends - count - first, count)]
-    near = b_high.take(columns) > a_low.take(rows)
     return rows[near], columns[near]
 
 

@@ -13,6 +13,7 @@ from robot_vision.geometry import (
     clip_boxes,
     cxcywh_to_xyxy,
     iou_matrix,
+    overlapping_spans,
     resize_transform,
     xyxy_to_cxcywh,
 )
@@ -122,3 +123,24 @@ def test_sizes_must_be_positive(source: tuple[int, int], network: tuple[int, int
 def test_unknown_rule() -> None:
     with pytest.raises(InvalidValueError, match="unknown resize rule 'crop'; use letterbox"):
         resize_transform((5, 5), (5, 5), "crop")
+
+
+SPANS = st.lists(st.tuples(st.integers(0, 9), st.integers(0, 4)), max_size=12)
+
+
+@given(first=SPANS, second=SPANS)
+def test_spans_that_overlap_are_those_of_a_plain_loop(
+    first: list[tuple[int, int]], second: list[tuple[int, int]]
+) -> None:
+    """Small whole numbers, so that equal ends, equal spans and empty ones are frequent; touching does not count."""
+    a, b = (np.array(spans, float).reshape(-1, 2) for spans in (first, second))
+    rows, columns = overlapping_spans(a[:, 0], a.sum(axis=1), b[:, 0], b.sum(axis=1))
+    expected = {
+        (i, j)
+        for i, (low, length) in enumerate(first)
+        for j, (other, span) in enumerate(second)
+        if low < other + span and other < low + length
+    }
+    assert set(zip(rows.tolist(), columns.tolist(), strict=True)) == expected
+    assert len(rows) == len(expected)
+    assert (np.diff(rows) >= 0).all()
