@@ -161,7 +161,7 @@ def _listed(names: Sequence[str]) -> str:
 def _compared(
     detector: Detector, images: LabelledSet, common: CommonClasses
 ) -> tuple[list[LabelledBoxes], list[Detections]]:
-    from tqdm import tqdm  # noqa: PLC0415 (only in the extras for training and simulation)
+    from tqdm import tqdm  # noqa: PLC0415 (only in the extras for evaluation and simulation)
 
     truth, found = [], []
     for image in tqdm(images.images(), total=images.count, desc=detector.card.name, unit="image"):

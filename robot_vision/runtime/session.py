@@ -93,6 +93,11 @@ class OnnxSession:
         self._session, self._provider = open_session(card, params, max_batch)
         self._device = "cpu" if self._provider == "cpu" else f"cuda:{params.device_id}"
         self._input = _checked_input(self._session, card)
+        self._size_inputs = {
+            entry.name: _SIZE_TYPES.get(entry.type, np.int64)
+            for entry in self._session.get_inputs()
+            if entry.name == SIZE_INPUT
+        }
         # What goes wrong in a run is in the exception; ONNX Runtime would write it to stderr as well.
         self._run_options = ort.RunOptions()
         self._run_options.log_severity_level = _LOG_FATAL_ONLY
@@ -190,18 +195,23 @@ class OnnxSession:
     def _run(self, network_input: Float32Array) -> Outputs:
         feed = {
             self._input.name: network_input.astype(self._input.dtype, copy=False),
-            **_constant_inputs(self._session, self._card, len(network_input)),
+            **self._sizes(len(network_input)),
         }
         return tuple(map(_single_precision, self._session.run(None, feed, self._run_options)))
 
     def _run_bound(self, network_input: Float32Array, into: Outputs) -> None:
         binding = self._session.io_binding()
-        for name, values in _constant_inputs(self._session, self._card, 1).items():
+        for name, values in self._sizes(1).items():
             binding.bind_cpu_input(name, values)
         binding.bind_cpu_input(self._input.name, network_input)
         for output, values in zip(self._outputs, into, strict=True):
             binding.bind_output(output.name, "cpu", 0, values.dtype, values.shape, values.ctypes.data)
         self._session.run_with_iobinding(binding, self._run_options)
+
+    def _sizes(self, batch: int) -> dict[str, npt.NDArray[Any]]:
+        """What RT-DETR and D-FINE exports ask for besides the images: the size that their boxes are scaled to."""
+        size_wh = self._card.input.size_wh
+        return {name: np.array([size_wh] * batch, dtype) for name, dtype in self._size_inputs.items()}
 
     def _tried_batch(self, wanted: int) -> int:
         """How many inputs the network really takes together: it has run, and gave each input outputs of its own."""
@@ -260,14 +270,6 @@ def _checked_input(session: ort.InferenceSession, card: ModelCard) -> _Input:
             "input.size_wh in the card, or export the network for a batch of 1 or free and for three channels"
         )
     return _Input(name, dtype, isinstance(shape[0], int))
-
-
-def _constant_inputs(session: ort.InferenceSession, card: ModelCard, batch: int) -> dict[str, npt.NDArray[Any]]:
-    """What RT-DETR and D-FINE exports ask for besides the images: the size that their boxes are scaled to."""
-    wanted = [entry for entry in session.get_inputs() if entry.name == SIZE_INPUT]
-    return {
-        entry.name: np.array([card.input.size_wh] * batch, _SIZE_TYPES.get(entry.type, np.int64)) for entry in wanted
-    }
 
 
 def _reusable(session: ort.InferenceSession, network_input: _Input) -> bool:

@@ -15,7 +15,7 @@ STRIDES = (4, 8, 16, 32)
 
 @dataclass(frozen=True)
 class DetectorTraining:
-    """One training run; its defaults are those of the shipped `simworld_yolo`.
+    """One training run; its defaults train from nothing, what the shipped network was trained with is in its card.
 
     Raises:
         InvalidValueError: If a number is out of range, or held-out data is given without training data.

@@ -8,6 +8,7 @@ them, so that the network says the same as the file, in training mode too.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -98,12 +99,14 @@ def _module_name(node_name: str) -> str:
 
 def _unfold(network: nn.Module, biases: dict[str, Float32Array | None], batches: Iterable[Tensor]) -> None:
     """Set every normalisation that follows one of the convolutions so that it adds the folded bias, no more."""
+    names = {module: name for name, module in network.named_modules()}
+    chains = [module for module in network.modules() if isinstance(module, nn.Sequential)]
     followers = {
-        name: norm for parent in network.modules() if isinstance(parent, nn.Sequential)
-        for first, norm in zip(parent, list(parent)[1:], strict=False)
-        if isinstance(norm, nn.BatchNorm2d)
-        for name, module in network.named_modules() if module is first and name in biases
-    }  # fmt: skip
+        names[first]: norm
+        for chain in chains
+        for first, norm in pairwise(chain)
+        if isinstance(norm, nn.BatchNorm2d) and names[first] in biases
+    }
     sums: dict[str, list[Tensor]] = {name: [] for name in followers}
 
     def watch(name: str) -> None:
