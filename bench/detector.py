@@ -1,6 +1,6 @@
 """What the detection stage costs beside its bare network: milliseconds and ratios from one run, one thread.
 
-    python bench/detector.py [MODEL ...] [--image FILE] [--rounds N]
+    python bench/detector.py [MODEL ...] [--image FILE] [--rounds N] [--provider cpu]
 
 Without arguments it takes the shipped detector on a frame of its sample and, where the folder of test data is there,
 the networks in it that need no card on a photo. Each round runs everything that is compared one after the other, so
@@ -38,7 +38,6 @@ Times = dict[str, list[float]]
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 SIZE_WH = (640, 480)
 SHIPPED = "simworld_yolo"
-SESSION = SessionParams(provider="cpu", threads=1)
 STEPS = ("bare network", "preprocess", "network", "postprocess", "whole stage")
 CELLS, CLASSES = 8400, 80
 """Of a COCO network of the YOLOv8 layout with an input of 640×640."""
@@ -56,12 +55,15 @@ def main() -> int:
     )
     parser.add_argument("--image", type=Path, help="photo to look at")
     parser.add_argument("--rounds", type=int, default=30)
+    parser.add_argument("--provider", default="cpu", choices=("cpu", "cuda", "tensorrt"), help="what networks run on")
     arguments = parser.parse_args()
     # Threads would hide what a step costs; the network runs on one, too.
     cv2.setNumThreads(1)
     header = "".join(f"{step + ' ms':>18s}" for step in STEPS)
     print(f"{'model':24s}{header}{'rate / bare':>13s}{'2x2 slices':>12s}{'2 cameras':>11s}{'found':>7s}")
-    measured = [report(model, arguments.image, arguments.rounds) for model in arguments.models or default_models()]
+    session = SessionParams(provider=arguments.provider, threads=1)
+    models = arguments.models or default_models()
+    measured = [report(model, session, arguments.image, arguments.rounds) for model in models]
     report_without_network(arguments.rounds * 5)
     return 0 if any(measured) else 1
 
@@ -81,7 +83,7 @@ def read_frame(model: str, path: Path | None) -> Frame:
     return Frame(cv2.cvtColor(cv2.resize(bgr, SIZE_WH), cv2.COLOR_BGR2RGB), 0, "camera")
 
 
-def report(model: str, image: Path | None, rounds: int) -> bool:
+def report(model: str, session: SessionParams, image: Path | None, rounds: int) -> bool:
     """Measure one detector and print its line.
 
     Returns:
@@ -89,14 +91,14 @@ def report(model: str, image: Path | None, rounds: int) -> bool:
     """
     try:
         card = load_card(model)
-        detector = Detector(card, SESSION, DetectorParams())
+        detector = Detector(card, session, DetectorParams())
     except ModelError as error:
         print(f"{model}: {str(error).splitlines()[0]}", file=sys.stderr)
         return False
     frame = read_frame(model, image)
-    sliced = Detector(card, SESSION, DetectorParams(slice_columns=2, slice_rows=2), detector.session)
-    network = SharedSession(OnnxSession(card, SESSION, max_batch=2))
-    cameras = [Detector(card, SESSION, DetectorParams(), network) for _ in range(2)]
+    sliced = Detector(card, session, DetectorParams(slice_columns=2, slice_rows=2), detector.session)
+    network = SharedSession(OnnxSession(card, session, max_batch=2))
+    cameras = [Detector(card, session, DetectorParams(), network) for _ in range(2)]
     times: Times = {name: [] for name in (*STEPS, "sliced", "cameras")}
     found, ready = detector.detect(frame), detector.session.new_input()
     with ThreadPoolExecutor(len(cameras)) as threads:
@@ -148,7 +150,7 @@ def report_without_network(rounds: int) -> None:
         "none", "detection", Path("none"), "0" * 64, InputSpec("images", (640, 640), "RGB", "letterbox", 114, 1 / 255),
         head="yolov8", class_names=names,
     )  # fmt: skip
-    detector = Detector(card, SESSION, DetectorParams(), NoNetwork())
+    detector = Detector(card, SessionParams(), DetectorParams(), NoNetwork())
     rng = np.random.default_rng(0)
     frame = Frame(rng.integers(0, 256, (720, 1280, 3), np.uint8), 0, "camera")
     prepared = detector.prepare(frame)

@@ -1,6 +1,6 @@
 """What `perception_node` costs beside its bare networks: rate, latency, start and memory, from one run.
 
-    python bench/pipeline.py [--rounds N] [--seconds S]
+    python bench/pipeline.py [--rounds N] [--seconds S] [--provider cpu]
 
 Camera, node, listener and an idle subscriber are processes of their own over Fast DDS. The bare networks run in turn
 with the node, so that both see the same machine: each of the two on a ready tensor, one after the other, on one thread.
@@ -74,12 +74,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--rounds", type=int, default=4, help="turns of bare networks and node")
     parser.add_argument("--seconds", type=float, default=5.0, help="length of each turn")
+    parser.add_argument("--provider", default="cpu", choices=("cpu", "cuda", "tensorrt"), help="what networks run on")
     parser.add_argument("--role", choices=("camera", "idle", "bare"), help=argparse.SUPPRESS)
     parser.add_argument("--rate", type=float, default=CALM_RATE_HZ, help=argparse.SUPPRESS)
     parser.add_argument("--compressed", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.role == "bare":
-        print(json.dumps(bare_networks(arguments.seconds, arguments.rate)))
+        print(json.dumps(bare_networks(arguments.provider, arguments.seconds, arguments.rate)))
         return 0
     end = init_interruptible(raising=arguments.role is None)
     try:
@@ -88,9 +89,9 @@ def main() -> int:
         elif arguments.role == "idle":
             idle_subscriber(end)
         else:
-            measure_start(arguments.rounds)
-            measure_rate(arguments.rounds, arguments.seconds)
-            measure_latency(arguments.rounds, arguments.seconds)
+            measure_start(arguments.provider, arguments.rounds)
+            measure_rate(arguments.provider, arguments.rounds, arguments.seconds)
+            measure_latency(arguments.provider, arguments.rounds, arguments.seconds)
     except KeyboardInterrupt:
         pass
     finally:
@@ -98,7 +99,7 @@ def main() -> int:
     return 0
 
 
-def measure_start(rounds: int) -> None:
+def measure_start(provider: str, rounds: int) -> None:
     """Print how long a node takes from its start to the first detections of a camera that sends already."""
     listener = Delays(Detection2DArray, "detections")
     starts_s = []
@@ -106,20 +107,20 @@ def measure_start(rounds: int) -> None:
         listener.spin_for(CAMERA_START_S)
         for _ in range(rounds):
             started_s, started_ns = time.monotonic(), time.time_ns()
-            with perception_node("compressed"):
+            with perception_node(provider, "compressed"):
                 listener.spin_until_newer(started_ns)
                 starts_s.append(time.monotonic() - started_s)
     listener.close()
     print(f"start to first detections {np.median(starts_s):.2f} s ({min(starts_s):.2f} … {max(starts_s):.2f})")
 
 
-def measure_rate(rounds: int, seconds: float) -> None:
+def measure_rate(provider: str, rounds: int, seconds: float) -> None:
     """Print rate and memory on the shipped sample."""
     listener = Delays(Detection2DArray, "detections")
     bare_hz, node_hz = [], []
-    with perception_node("compressed") as node:
+    with perception_node(provider, "compressed") as node:
         for _ in range(rounds):
-            bare_hz.append(run_bare(seconds)["loop_hz"])
+            bare_hz.append(run_bare(provider, seconds)["loop_hz"])
             with process("camera", "--compressed", "--rate", str(FULL_RATE_HZ)):
                 node_hz.append(listener.rate_hz(seconds))
         memory_mb = resident_mb(node.pid)
@@ -130,13 +131,13 @@ def measure_rate(rounds: int, seconds: float) -> None:
     print(f"resident memory {memory_mb:.0f} MB")
 
 
-def measure_latency(rounds: int, seconds: float) -> None:
+def measure_latency(provider: str, rounds: int, seconds: float) -> None:
     """Print what a raw 640×480 image needs to its detections, and the parts of it."""
     network_ms, transport_ms, total_ms = [], [], []
     listener = Delays(Detection2DArray, "detections")
-    with perception_node("raw"):
+    with perception_node(provider, "raw"):
         for _ in range(rounds):
-            network_ms.append(run_bare(seconds, CALM_RATE_HZ)["detector_ms"])
+            network_ms.append(run_bare(provider, seconds, CALM_RATE_HZ)["detector_ms"])
             with process("idle", stdout=subprocess.PIPE) as idle, process("camera"):
                 listener.spin_until_newer(time.time_ns())
                 listener.spin_for(1.0)
@@ -210,10 +211,11 @@ class Delays:
         self._node.destroy_node()
 
 
-def bare_networks(seconds: float, rate_hz: float) -> dict[str, float]:
+def bare_networks(provider: str, seconds: float, rate_hz: float) -> dict[str, float]:
     """Both networks on ready tensors, one after the other.
 
     Args:
+        provider: What they run on.
         seconds: Time to measure over.
         rate_hz: Turns a second; 0 for a loop without a pause.
 
@@ -221,7 +223,7 @@ def bare_networks(seconds: float, rate_hz: float) -> dict[str, float]:
         `loop_hz`, turns a second, and `detector_ms`, median time of the detector alone.
     """
     models = (DetectorParams().model, EncoderParams().model)
-    detector, encoder = (OnnxSession(load_card(model), SessionParams(provider="cpu")) for model in models)
+    detector, encoder = (OnnxSession(load_card(model), SessionParams(provider=provider)) for model in models)
     detector_input, encoder_input = detector.new_input(), encoder.new_input()
     detector_s: list[float] = []
     begin_s = time.perf_counter()
@@ -273,9 +275,10 @@ def idle_subscriber(end: EndRequest) -> None:
     print(json.dumps({"p50_ms": float(np.median(listener.delays_ms[10:]))}))
 
 
-def run_bare(seconds: float, rate_hz: float = 0.0) -> dict[str, float]:
+def run_bare(provider: str, seconds: float, rate_hz: float = 0.0) -> dict[str, float]:
     """`bare_networks` in a process of its own."""
-    command = [sys.executable, __file__, "--role", "bare", "--seconds", str(seconds), "--rate", str(rate_hz)]
+    options = {"role": "bare", "provider": provider, "seconds": str(seconds), "rate": str(rate_hz)}
+    command = [sys.executable, __file__, *(f"--{name}={value}" for name, value in options.items())]
     return json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
 
 
@@ -287,10 +290,11 @@ def process(role: str, *options: str, stdout: int | None = None) -> Iterator[sub
 
 
 @contextmanager
-def perception_node(transport: str) -> Iterator[subprocess.Popen[bytes]]:
+def perception_node(provider: str, transport: str) -> Iterator[subprocess.Popen[bytes]]:
     """The node on the benchmark's camera, for the length of a `with` statement."""
-    words = ["-r", f"image:={TOPIC}", "-p", f"camera.image_transport:={transport}", "-p", "session.provider:=cpu"]
-    with started([sys.executable, "-m", "robot_vision.ros.perception_node", "--ros-args", *words]) as running:
+    parameters = ("-p", f"camera.image_transport:={transport}", "-p", f"session.provider:={provider}")
+    words = ("--ros-args", "-r", f"image:={TOPIC}", *parameters)
+    with started([sys.executable, "-m", "robot_vision.ros.perception_node", *words]) as running:
         yield running
 
 

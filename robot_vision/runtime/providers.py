@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,8 @@ def open_session(card: ModelCard, params: SessionParams, max_batch: int) -> tupl
         ProviderError: If the provider cannot be had and `allow_cpu` is off, or TensorRT's cache cannot be made.
     """
     wanted = _wanted_provider(params)
+    if wanted != "cpu":
+        _load_cuda_libraries()
     with announced_build(card, params, wanted):
         session = _load(card, params, wanted, max_batch)
     if _PROVIDERS[wanted][0] in session.get_providers():
@@ -193,6 +196,14 @@ def _wanted_provider(params: SessionParams) -> str:
         raise ProviderError(f"{problem}. Install onnxruntime-gpu, or set session.allow_cpu, or session.provider: cpu")
     _LOG.warning("%s: running on the CPU", problem)
     return "cpu"
+
+
+def _load_cuda_libraries() -> None:
+    """CUDA and cuDNN that came as Python packages, where the system's loader does not look."""
+    if preload := getattr(ort, "preload_dlls", None):
+        with redirect_stdout(io.StringIO()) as said:
+            preload()
+        _LOG.debug("CUDA libraries: %s", said.getvalue().strip() or "loaded")
 
 
 def _load(card: ModelCard, params: SessionParams, provider: str, max_batch: int) -> ort.InferenceSession:

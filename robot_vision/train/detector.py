@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from robot_vision.data.labelled_sets import open_training_pair
@@ -152,7 +153,7 @@ class DetectorFit:
         start_s = time.perf_counter()
         self.network.train()
         sums = np.zeros(4)
-        batches = _prefetched(self._batches())
+        batches = self._batches()
         progress = tqdm(batches, total=self.steps_per_epoch, desc=f"epoch {self.epoch + 1}", unit="step", mininterval=5)
         for step, (images, targets) in enumerate(progress):
             sums += self._step(self.epoch * self.steps_per_epoch + step, images, targets)
@@ -169,8 +170,8 @@ class DetectorFit:
         factor = warmup_cosine(step, total_steps, min(WARMUP_STEPS, total_steps // 10 + 1))
         for group in self.optimiser.param_groups:
             group["lr"] = self.config.learning_rate * factor
-        images = images.to(self.device, memory_format=torch.channels_last)
-        targets = Targets(*(value.to(self.device) for value in targets))
+        images = images.to(self.device, non_blocking=True).float().div_(255)
+        targets = Targets(*(value.to(self.device, non_blocking=True) for value in targets))
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
             raw = self.network(images)
         raw = RawPredictions(raw.class_logits.float(), raw.side_logits.float(), raw.points_xy, raw.strides)
@@ -186,23 +187,44 @@ class DetectorFit:
         return torch.stack(terms).detach().double().cpu().numpy()
 
     def _batches(self) -> Iterator[tuple[Tensor, Targets]]:
-        config, samples = self.config, self.data.samples
-        # Crops around the objects show as many of them for less work; the end of the run sees what the robot will see.
-        late = self.epoch >= 0.8 * config.epochs
-        size_wh = training_size_wh(self.data, 1.0 if late else config.crop)
-        order = generator(config.seed, self.epoch).permutation(len(samples))
-        for step in range(self.steps_per_epoch):
-            chosen = order[step * config.batch_size : (step + 1) * config.batch_size]
-            yield collate([self._augmented(int(row), size_wh, late) for row in chosen])
+        config = self.config
+        images = _AugmentedImages(config, self.data, self.epoch)
+        order = generator(config.seed, self.epoch).permutation(len(images))
+        rows = order[: self.steps_per_epoch * config.batch_size].reshape(self.steps_per_epoch, -1).tolist()
+        if not config.workers:
+            return _prefetched(collate([images[row] for row in batch]) for batch in rows)
+        # Forked, the processes share the images in memory; started any other way, each would get a copy.
+        return iter(
+            DataLoader(
+                images, batch_sampler=rows, collate_fn=collate, num_workers=config.workers,
+                multiprocessing_context="fork", pin_memory=self.device.type == "cuda",
+            )
+        )  # fmt: skip
 
-    def _augmented(self, row: int, size_wh: tuple[int, int], late: bool) -> Sample:
-        rng = generator(self.config.seed, self.epoch, row)
-        samples = self.data.samples
-        cropped = not late and self.config.crop < 1
-        if not late and rng.random() < self.config.mosaic:
+
+class _AugmentedImages(Dataset[Sample]):
+    """The training set as one epoch sees it; what a row looks like depends on seed, epoch and row alone."""
+
+    def __init__(self, config: DetectorTraining, data: DetectionData, epoch: int) -> None:
+        self.samples = data.samples
+        self.seed, self.epoch = config.seed, epoch
+        # Crops around the objects show as many of them for less work; the end of the run sees what the robot will see.
+        self.late = epoch >= 0.8 * config.epochs
+        self.size_wh = training_size_wh(data, 1.0 if self.late else config.crop)
+        self.cropped = not self.late and config.crop < 1
+        self.mosaic = 0.0 if self.late else config.mosaic
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitem__(self, row: int) -> Sample:
+        rng = generator(self.seed, self.epoch, row)
+        samples = self.samples
+        if rng.random() < self.mosaic:
             others = rng.integers(len(samples), size=3)
-            return mosaic(rng, [samples[row], *(samples[int(other)] for other in others)], size_wh, cropped)
-        return augment(rng, samples[row], size_wh, cropped, CALM_STRENGTH if late else 1.0)
+            chosen = [samples[row], *(samples[int(other)] for other in others)]
+            return mosaic(rng, chosen, self.size_wh, self.cropped)
+        return augment(rng, samples[row], self.size_wh, self.cropped, CALM_STRENGTH if self.late else 1.0)
 
 
 def _prefetched(batches: Iterator[tuple[Tensor, Targets]]) -> Iterator[tuple[Tensor, Targets]]:

@@ -118,7 +118,7 @@ def collate(samples: Sequence[Sample]) -> tuple[Tensor, Targets]:
         samples: At least one.
 
     Returns:
-        (B, 3, H, W) float32 RGB in [0, 1] in channels-last memory, and the padded labels.
+        (B, 3, H, W) uint8 RGB in channels-last memory, and the padded labels.
     """
     pixels = torch.from_numpy(np.stack([sample.rgb for sample in samples])).permute(0, 3, 1, 2)
     objects = max(len(sample.labels) for sample in samples)
@@ -133,7 +133,7 @@ def collate(samples: Sequence[Sample]) -> tuple[Tensor, Targets]:
         labels[row, :count] = torch.from_numpy(sample.labels)
         valid[row, :count] = True
         ignored[row, : len(sample.ignored_xyxy)] = torch.from_numpy(sample.ignored_xyxy)
-    return pixels.float().div_(255), Targets(boxes, labels, valid, ignored)
+    return pixels, Targets(boxes, labels, valid, ignored)
 
 
 def validation_batches(data: DetectionData, input_size: int, batch_size: int) -> Iterator[Tensor]:

@@ -65,13 +65,21 @@ class DetectorTraining:
     validate_every: int = field(default=3, metadata=about("epochs between validations", shown=False))
     resume: bool = field(default=False, metadata=about("continue from the checkpoint in the work folder", shown=False))
     jobs: int = field(default=2, metadata=about("processes that render the simulated world", shown=False))
+    workers: int = field(
+        default=0,
+        metadata=about(
+            "processes that augment images, one for each core beside a GPU; 0 is a thread of this process, as fast as "
+            "a network on the CPU can use them",
+            shown=False,
+        ),
+    )
     threads: int = field(default=0, metadata=about("CPU threads of torch; 0 leaves its own choice", shown=False))
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "validate_every", "jobs"):
             if getattr(self, name) < 1:
                 raise InvalidValueError(f"{name}: must be at least 1, got {getattr(self, name)}")
-        for name in ("seed", "threads"):
+        for name in ("seed", "threads", "workers"):
             if getattr(self, name) < 0:
                 raise InvalidValueError(f"{name}: must not be negative, got {getattr(self, name)}")
         if self.input_size < STRIDES[-1] or self.input_size % STRIDES[-1]:

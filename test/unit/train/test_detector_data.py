@@ -82,7 +82,7 @@ def test_a_batch_is_padded_and_says_so() -> None:
     )
     assert images.shape == (2, 3, 32, 64)
     assert images.is_contiguous(memory_format=torch.channels_last)
-    assert images.unique().tolist() == pytest.approx([0.2])
+    assert images.unique().tolist() == [51]
     assert targets.valid.tolist() == [[True], [False]]
     assert targets.labels.tolist() == [[6], [0]]
     assert targets.boxes_xyxy.tolist() == [[[1, 2, 3, 4]], [[0, 0, 0, 0]]]

@@ -54,7 +54,7 @@ def test_one_batch_is_learnt_by_heart(shapes: Path, tmp_path: Path) -> None:
     fit.steps_per_epoch = 1000
     fit.network.train()
     images, targets = collate(data.samples)
-    images = torch.nn.functional.pad(images, (0, 0, 16, 16), value=114 / 255)
+    images = torch.nn.functional.pad(images, (0, 0, 16, 16), value=114)
     shift = torch.tensor([0.0, 16, 0, 16])
     targets = targets._replace(boxes_xyxy=targets.boxes_xyxy + shift)
     losses = [fit._step(100 + step, images, targets)[0] for step in range(30)]
@@ -65,7 +65,7 @@ def test_one_batch_is_learnt_by_heart(shapes: Path, tmp_path: Path) -> None:
             module.momentum = None
             module.reset_running_stats()
     with torch.no_grad():
-        fit.network(images)
+        fit.network(images.float() / 255)
     metrics = detector.validate(fit.network, data, 96)
     assert metrics.ap50 > 0.9
 
@@ -89,6 +89,14 @@ def test_a_resumed_run_ends_with_the_same_weights(shapes: Path, tmp_path: Path) 
     assert any(not torch.equal(half[name], value) for name, value in whole.items())
     for name, value in whole.items():
         assert torch.equal(resumed[name], value), name
+
+
+def test_processes_that_augment_change_nothing_but_time(shapes: Path, tmp_path: Path) -> None:
+    data = load_data(open_labelled(shapes, "train"), 96)
+    alone = weights_after(settings(shapes, tmp_path / "a"), data, 2)
+    helped = weights_after(settings(shapes, tmp_path / "b", workers=2), data, 2)
+    for name, value in alone.items():
+        assert torch.equal(helped[name], value), name
 
 
 def test_a_checkpoint_of_other_settings_is_refused(shapes: Path, tmp_path: Path) -> None:
