@@ -97,7 +97,7 @@ def report(model: str, session: SessionParams, image: Path | None, rounds: int) 
         return False
     frame = read_frame(model, image)
     sliced = Detector(card, session, DetectorParams(slice_columns=2, slice_rows=2), detector.session)
-    network = SharedSession(OnnxSession(card, session, max_batch=2))
+    network = SharedSession(OnnxSession(card, session, max_batch=2, pixels=True))
     cameras = [Detector(card, session, DetectorParams(), network) for _ in range(2)]
     times: Times = {name: [] for name in (*STEPS, "sliced", "cameras")}
     found, ready = detector.detect(frame), detector.session.new_input()

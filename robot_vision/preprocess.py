@@ -29,19 +29,19 @@ class Preprocessor:
     def __init__(self, spec: InputSpec) -> None:
         self.spec = spec
         self._interpolation = _INTERPOLATIONS[spec.interpolation]
-        self._factors = [np.float32(spec.scale / std) for std in spec.std]
-        self._shifts = [np.float32(-mean / std) for mean, std in zip(spec.mean, spec.std, strict=True)]
+        self._factors, self._shifts = spec.normalisation
         self._source_wh = (0, 0)
         self._transform = ResizeTransform((1.0, 1.0), (0, 0), (0, 0))
         self._resized: UInt8Array = np.empty((0, 0, 3), np.uint8)
         self._planes: UInt8Array = np.empty((3, 0, 0), np.uint8)
 
-    def fill(self, rgb: UInt8Array, out: Float32Array) -> ResizeTransform:
+    def fill(self, rgb: UInt8Array, out: Float32Array | UInt8Array) -> ResizeTransform:
         """Write one image into a network's input buffer.
 
         Args:
             rgb: (H, W, 3) uint8, RGB, any size; rows may be strided. Not changed.
-            out: (1, 3, h, w) float32 of the card's size; overwritten.
+            out: (1, 3, h, w) float32 of the card's size; or (1, h, w, 3) uint8, for a network that normalises RGB
+                pixels itself. Overwritten.
 
         Returns:
             Where the image lies in the network's input, to map boxes back.
@@ -51,17 +51,30 @@ class Preprocessor:
         """
         self._check(rgb, out)
         self._prepare((rgb.shape[1], rgb.shape[0]))
-        height, width = self._resized.shape[:2]
-        if self._resized.shape == rgb.shape:
-            np.copyto(self._resized, rgb)
-        else:
-            averaged = self._averaged(rgb, width, height)
-            cv2.resize(averaged, (width, height), dst=self._resized, interpolation=self._interpolation)
+        if out.dtype == np.uint8:
+            self._fill_pixels(rgb, out[0])
+            return self._transform
+        self._resize(rgb, self._resized)
         planes = list(self._planes)
         cv2.split(self._resized, planes if self.spec.colour == "RGB" else planes[::-1])
         for plane, factor, shift, target in zip(self._planes, self._factors, self._shifts, out[0], strict=True):
             self._place(plane, factor, shift, target)
         return self._transform
+
+    def _fill_pixels(self, rgb: UInt8Array, target: UInt8Array) -> None:
+        (left, top), (width, height) = self._transform.offset_xy, self._transform.resized_wh
+        bottom, right = top + height, left + width
+        self._resize(rgb, target[top:bottom, left:right])
+        for edge in (target[:top], target[bottom:], target[top:bottom, :left], target[top:bottom, right:]):
+            edge[...] = self.spec.pad_value
+
+    def _resize(self, rgb: UInt8Array, target: UInt8Array) -> None:
+        height, width = target.shape[:2]
+        if target.shape == rgb.shape:
+            np.copyto(target, rgb)
+        else:
+            averaged = self._averaged(rgb, width, height)
+            cv2.resize(averaged, (width, height), dst=target, interpolation=self._interpolation)
 
     def _place(self, plane: UInt8Array, factor: np.float32, shift: np.float32, target: Float32Array) -> None:
         """Write one normalised colour plane into the network's, with padding around it."""
@@ -96,13 +109,13 @@ class Preprocessor:
         self._planes = np.empty((3, height, width), np.uint8)
         self._source_wh = source_wh
 
-    def _check(self, rgb: UInt8Array, out: Float32Array) -> None:
+    def _check(self, rgb: UInt8Array, out: Float32Array | UInt8Array) -> None:
         if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8 or rgb.size == 0:
             raise InvalidValueError(
                 f"image: expected uint8 of shape (H, W, 3) with pixels, got {rgb.dtype.name} of shape {rgb.shape}"
             )
-        wanted = (1, 3, *self.spec.size_wh[::-1])
-        if out.dtype != np.float32 or out.shape != wanted:
-            raise InvalidValueError(
-                f"network input: expected float32 of shape {wanted}, got {out.dtype.name} of shape {out.shape}"
-            )
+        width, height = self.spec.size_wh
+        shapes = {"float32": (1, 3, height, width), "uint8": (1, height, width, 3)}
+        if shapes.get(out.dtype.name) != out.shape:
+            wanted = " or ".join(f"{dtype} of shape {shape}" for dtype, shape in shapes.items())
+            raise InvalidValueError(f"network input: expected {wanted}, got {out.dtype.name} of shape {out.shape}")

@@ -19,7 +19,7 @@ from robot_vision.params import DetectorParams, SessionParams
 from robot_vision.preprocess import Preprocessor
 from robot_vision.runtime.card import ModelCard
 from robot_vision.runtime.layouts import Layout, Output, layout_as_told, recognise_layout
-from robot_vision.runtime.session import OnnxSession, Session
+from robot_vision.runtime.session import NetworkInput, OnnxSession, Session
 from robot_vision.types import Detections, Float32Array, Frame
 
 _OUTPUT_SETS = 3
@@ -45,13 +45,13 @@ class Prepared(NamedTuple):
     """A frame that the network can run on, tile by tile.
 
     Attributes:
-        network_inputs: One (1, 3, H, W) float32 a tile; valid until `prepare` has been called twice more.
+        network_inputs: One a tile, from the session's `new_input`; valid until `prepare` has been called twice more.
         transforms: Where each tile lies in its network input.
         tiles: The parts of the frame, the region of interest first.
         source_wh: Width and height of the frame in pixels.
     """
 
-    network_inputs: tuple[Float32Array, ...]
+    network_inputs: tuple[NetworkInput, ...]
     transforms: tuple[ResizeTransform, ...]
     tiles: tuple[Tile, ...]
     source_wh: tuple[int, int]
@@ -109,7 +109,7 @@ class Detector:
         self.malformed = 0
         self._settings = self._checked(detector_params)
         self._preprocessor = Preprocessor(card.input)
-        self.session: Session = OnnxSession(card, session_params) if session is None else session
+        self.session: Session = OnnxSession(card, session_params, pixels=True) if session is None else session
         self._inputs = [[self.session.new_input()], [self.session.new_input()]]
         self._outputs = [[self.session.new_outputs()] for _ in range(_OUTPUT_SETS)]
         self._layout = _layout_of(card, self.session.outputs)

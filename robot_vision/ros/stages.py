@@ -42,7 +42,7 @@ def open_detectors(session: SessionParams, params: DetectorParams, count: int) -
         InvalidValueError: If a setting names a class that the model does not have.
     """
     card = load_card(params.model)
-    network = _open(card, session, count)
+    network = _open(card, session, count, pixels=True)
     return [Detector(card, session, params, network) for _ in range(count)]
 
 
@@ -62,7 +62,7 @@ def open_encoders(session: SessionParams, params: EncoderParams, count: int) -> 
         ProviderError: If the execution provider cannot be had.
     """
     card = load_card(params.model)
-    network = _open(card, session, count)
+    network = _open(card, session, count, pixels=False)
     return [Encoder(card, session, params, network) for _ in range(count)]
 
 
@@ -89,8 +89,8 @@ def open_crop_encoders(session: SessionParams, params: TrackerParams, count: int
     return [CropEncoder(card, network) for _ in range(count)]
 
 
-def _open(card: ModelCard, params: SessionParams, count: int) -> Session:
-    session = OnnxSession(card, params, count)
+def _open(card: ModelCard, params: SessionParams, count: int, pixels: bool) -> Session:
+    session = OnnxSession(card, params, count, pixels)
     return session if count == 1 else SharedSession(session)
 
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 import threading
 
 from robot_vision.runtime.layouts import Output
-from robot_vision.runtime.session import OnnxSession, Outputs
-from robot_vision.types import Float32Array
+from robot_vision.runtime.session import NetworkInput, OnnxSession, Outputs
 
 
 class _Request:
     """An input that waits for its turn, then its outputs or the error."""
 
-    def __init__(self, network_input: Float32Array) -> None:
+    def __init__(self, network_input: NetworkInput) -> None:
         self.network_input = network_input
         self.outputs: Outputs | None = None
         self.error: Exception | None = None
@@ -63,15 +62,15 @@ class SharedSession:
         """Most inputs that run together."""
         return self._session.max_batch
 
-    def new_input(self) -> Float32Array:
-        """An array for `run`, of the input's shape, zero and C-contiguous."""
+    def new_input(self) -> NetworkInput:
+        """An array for `run`, zero and C-contiguous."""
         return self._session.new_input()
 
     def new_outputs(self) -> Outputs | None:
         """None: outputs of inputs that run together share their memory."""
         return None
 
-    def run(self, network_input: Float32Array, into: Outputs | None = None) -> Outputs:  # noqa: ARG002
+    def run(self, network_input: NetworkInput, into: Outputs | None = None) -> Outputs:  # noqa: ARG002
         """Run the network, together with what other threads want to run.
 
         Args:

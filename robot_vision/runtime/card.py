@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
+import numpy as np
 import yaml
 
 from robot_vision.errors import ModelError
@@ -55,6 +56,13 @@ class InputSpec:
     mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
     std: tuple[float, float, float] = (1.0, 1.0, 1.0)
     interpolation: Interpolation = "linear"
+
+    @property
+    def normalisation(self) -> tuple[tuple[np.float32, ...], tuple[np.float32, ...]]:
+        """Factor and shift of each of the network's channels: `x = pixel * factor + shift`."""
+        factors = tuple(np.float32(self.scale / std) for std in self.std)
+        shifts = tuple(np.float32(-mean / std) for mean, std in zip(self.mean, self.std, strict=True))
+        return factors, shifts
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ import onnxruntime as ort
 from robot_vision.errors import ModelError, ProviderError
 from robot_vision.params import SessionParams
 from robot_vision.runtime.card import ModelCard
+from robot_vision.runtime.pixel_input import with_pixel_input
 
 _LOG = logging.getLogger(__name__)
 _PROVIDERS = {
@@ -26,16 +27,22 @@ _PROVIDERS = {
 _LOG_ERRORS_ONLY = 3
 _PROGRESS_PERIOD_S = 10.0
 
+_TAKE_PIXELS = ("cuda",)
+"""Where normalisation in the graph measured faster than on the CPU."""
+
 Options = dict[str, str]
 
 
-def open_session(card: ModelCard, params: SessionParams, max_batch: int) -> tuple[ort.InferenceSession, str]:
+def open_session(
+    card: ModelCard, params: SessionParams, max_batch: int, pixels: bool = False
+) -> tuple[ort.InferenceSession, str]:
     """The card's network on the provider that was asked for.
 
     Args:
         card: The network.
         params: Provider, device and threads.
         max_batch: Most images that one run shall take.
+        pixels: The network may be given the input `PIXELS`, if that is faster.
 
     Returns:
         The session and the provider really in use: tensorrt, cuda or cpu.
@@ -46,9 +53,11 @@ def open_session(card: ModelCard, params: SessionParams, max_batch: int) -> tupl
     """
     wanted = _wanted_provider(params)
     if wanted != "cpu":
+        # Releases that can also take CUDA as a plug-in warn, for each network, that they did not.
+        ort.set_default_logger_severity(_LOG_ERRORS_ONLY)
         _load_cuda_libraries()
     with announced_build(card, params, wanted):
-        session = _load(card, params, wanted, max_batch)
+        session = _load(card, params, wanted, max_batch, pixels)
     if _PROVIDERS[wanted][0] in session.get_providers():
         return session, wanted
     problem = f"provider {wanted} was not obtained for {card.onnx_path}; ONNX Runtime took {session.get_providers()}"
@@ -57,16 +66,19 @@ def open_session(card: ModelCard, params: SessionParams, max_batch: int) -> tupl
             f"{problem}. Check the driver and the CUDA libraries, or set session.allow_cpu, or session.provider: cpu"
         )
     _LOG.warning("%s: running on the CPU", problem)
-    return _load(card, params, "cpu", max_batch), "cpu"
+    return _load(card, params, "cpu", max_batch, pixels), "cpu"
 
 
-def open_network(path: Any, options: ort.SessionOptions, providers: list[tuple[str, Options]]) -> ort.InferenceSession:
+def open_network(
+    path: Any, options: ort.SessionOptions, providers: list[tuple[str, Options]], content: bytes | None = None
+) -> ort.InferenceSession:
     """An ONNX Runtime session whose failure is a `ModelError` that names the file.
 
     Args:
         path: The ONNX file.
         options: Session options.
         providers: Providers with their options, the wanted one first.
+        content: What to load instead of the file.
 
     Returns:
         The session.
@@ -76,7 +88,7 @@ def open_network(path: Any, options: ort.SessionOptions, providers: list[tuple[s
             Runtime cannot run.
     """
     try:
-        return ort.InferenceSession(str(path), sess_options=options, providers=providers)
+        return ort.InferenceSession(content or str(path), sess_options=options, providers=providers)
     except Exception as error:  # ONNX Runtime's errors have no common base of their own
         raise ModelError(
             f"{path}: not a network that ONNX Runtime {ort.__version__} can load (damaged, cut off, no ONNX file, made "
@@ -206,10 +218,11 @@ def _load_cuda_libraries() -> None:
         _LOG.debug("CUDA libraries: %s", said.getvalue().strip() or "loaded")
 
 
-def _load(card: ModelCard, params: SessionParams, provider: str, max_batch: int) -> ort.InferenceSession:
+def _load(card: ModelCard, params: SessionParams, provider: str, max_batch: int, pixels: bool) -> ort.InferenceSession:
     options = ort.SessionOptions()
     options.log_severity_level = _LOG_ERRORS_ONLY
     options.intra_op_num_threads = params.threads
     options.inter_op_num_threads = 1
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    return open_network(card.onnx_path, options, provider_options(provider, card, params, max_batch))
+    content = with_pixel_input(card) if pixels and provider in _TAKE_PIXELS else None
+    return open_network(card.onnx_path, options, provider_options(provider, card, params, max_batch), content)

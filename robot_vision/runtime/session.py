@@ -14,8 +14,8 @@ from robot_vision.errors import ModelError
 from robot_vision.params import SessionParams
 from robot_vision.runtime.card import ModelCard
 from robot_vision.runtime.layouts import Output
+from robot_vision.runtime.pixel_input import PIXELS
 from robot_vision.runtime.providers import one_line, open_session
-from robot_vision.types import Float32Array
 
 _LOG = logging.getLogger(__name__)
 SIZE_INPUT = "orig_target_sizes"
@@ -25,6 +25,8 @@ _LOG_FATAL_ONLY = 4
 
 Outputs = tuple[npt.NDArray[Any], ...]
 """What one run gives for one input, in the order of `output_names`."""
+NetworkInput = npt.NDArray[Any]
+"""What one run takes: normalised values, float32, or the uint8 pixels of a network that normalises them itself."""
 
 
 class Session(Protocol):
@@ -50,13 +52,13 @@ class Session(Protocol):
     def max_batch(self) -> int:
         """Most inputs that the network takes in one run."""
 
-    def new_input(self) -> Float32Array:
-        """An array for `run`, of the input's shape, zero and C-contiguous; to be filled again and again."""
+    def new_input(self) -> NetworkInput:
+        """An array for `run`, zero and C-contiguous, for a `Preprocessor` to fill again and again."""
 
     def new_outputs(self) -> Outputs | None:
         """Arrays that `run` may write into; None where their shapes differ from run to run."""
 
-    def run(self, network_input: Float32Array, into: Outputs | None = None) -> Outputs:
+    def run(self, network_input: NetworkInput, into: Outputs | None = None) -> Outputs:
         """Run the network.
 
         Args:
@@ -82,15 +84,16 @@ class OnnxSession:
         card: The network and its input.
         params: Provider, device and threads.
         max_batch: Most inputs that one run shall take; a network whose batch is fixed takes one all the same.
+        pixels: Let the network normalise 8-bit pixels itself where that is faster, which is on a GPU.
 
     Raises:
         ModelError: If the file is no network ONNX Runtime can load, its input is not the card's, or it fails at run.
         ProviderError: If the provider asked for cannot be had and `allow_cpu` is off.
     """
 
-    def __init__(self, card: ModelCard, params: SessionParams, max_batch: int = 1) -> None:
+    def __init__(self, card: ModelCard, params: SessionParams, max_batch: int = 1, pixels: bool = False) -> None:
         self._card = card
-        self._session, self._provider = open_session(card, params, max_batch)
+        self._session, self._provider = open_session(card, params, max_batch, pixels)
         self._device = "cpu" if self._provider == "cpu" else f"cuda:{params.device_id}"
         self._input = _checked_input(self._session, card)
         self._size_inputs = {
@@ -135,9 +138,12 @@ class OnnxSession:
         """Most inputs that `run_batch` hands to the network at once."""
         return self._max_batch
 
-    def new_input(self) -> Float32Array:
-        """An array for `run`: (1, 3, H, W) float32 (for a decoder (1, D)), zero and C-contiguous."""
-        return np.zeros(self._card.input_shape, np.float32)
+    def new_input(self) -> NetworkInput:
+        """An array for `run`, zero and C-contiguous.
+
+        (1, 3, H, W) float32, for a decoder (1, D); (1, H, W, 3) uint8 where the network normalises pixels itself.
+        """
+        return self._zeros(1)
 
     def new_outputs(self) -> Outputs | None:
         """Float32 arrays that `run` may write into; None if an output has another type or no fixed shape."""
@@ -145,7 +151,7 @@ class OnnxSession:
             return None
         return tuple(np.zeros(shape, np.float32) for shape in self._shapes)
 
-    def run(self, network_input: Float32Array, into: Outputs | None = None) -> Outputs:
+    def run(self, network_input: NetworkInput, into: Outputs | None = None) -> Outputs:
         """Run the network; releases the interpreter's lock meanwhile.
 
         Args:
@@ -166,7 +172,7 @@ class OnnxSession:
             raise self._failure(network_input.shape, error) from error
         return into
 
-    def run_batch(self, network_inputs: Sequence[Float32Array]) -> list[Outputs]:
+    def run_batch(self, network_inputs: Sequence[NetworkInput]) -> list[Outputs]:
         """Run the network on several inputs, together as far as it takes them together.
 
         Args:
@@ -192,14 +198,19 @@ class OnnxSession:
             results += [tuple(values[row : row + 1] for values in outputs) for row in range(len(part))]
         return results
 
-    def _run(self, network_input: Float32Array) -> Outputs:
+    def _zeros(self, batch: int) -> NetworkInput:
+        # Half precision is the network's own affair: it is given single precision.
+        dtype = np.uint8 if self._input.dtype is np.uint8 else np.float32
+        return np.zeros((batch, *self._input.shape), dtype)
+
+    def _run(self, network_input: NetworkInput) -> Outputs:
         feed = {
             self._input.name: network_input.astype(self._input.dtype, copy=False),
             **self._sizes(len(network_input)),
         }
         return tuple(map(_single_precision, self._session.run(None, feed, self._run_options)))
 
-    def _run_bound(self, network_input: Float32Array, into: Outputs) -> None:
+    def _run_bound(self, network_input: NetworkInput, into: Outputs) -> None:
         binding = self._session.io_binding()
         for name, values in self._sizes(1).items():
             binding.bind_cpu_input(name, values)
@@ -217,7 +228,7 @@ class OnnxSession:
         """How many inputs the network really takes together: it has run, and gave each input outputs of its own."""
         if wanted > 1 and not self._input.fixed_batch:
             try:
-                runs = [self._run(np.zeros((n, *self._card.input_shape[1:]), np.float32)) for n in range(2, wanted + 1)]
+                runs = [self._run(self._zeros(n)) for n in range(2, wanted + 1)]
             except Exception as error:  # a free batch may be declared and not meant
                 _LOG.warning("%s: fails on %d inputs at once: %s", self._card.onnx_path, wanted, one_line(error))
                 return 1
@@ -241,15 +252,18 @@ class OnnxSession:
 
 
 class _Input(NamedTuple):
-    """The tensor that takes the image or latent: its name, type, and whether the number of images is fixed."""
+    """The tensor that takes the image or latent: name, type, shape of one, and whether the number of them is fixed."""
 
     name: str
     dtype: npt.DTypeLike
+    shape: tuple[int, ...]
     fixed_batch: bool
 
 
 def _checked_input(session: ort.InferenceSession, card: ModelCard) -> _Input:
     inputs = {entry.name: entry for entry in session.get_inputs() if entry.name != SIZE_INPUT}
+    if PIXELS in inputs:
+        return _Input(PIXELS, np.uint8, tuple(inputs[PIXELS].shape[1:]), isinstance(inputs[PIXELS].shape[0], int))
     name = card.input_name or (next(iter(inputs)) if len(inputs) == 1 else "")
     where = f"{card.onnx_path}: input"
     if name not in inputs or len(inputs) != 1:
@@ -269,14 +283,14 @@ def _checked_input(session: ort.InferenceSession, card: ModelCard) -> _Input:
             f"{where} {name}: the card says shape {card.input_shape}, the network takes {tuple(shape)}; correct "
             "input.size_wh in the card, or export the network for a batch of 1 or free and for three channels"
         )
-    return _Input(name, dtype, isinstance(shape[0], int))
+    return _Input(name, dtype, card.input_shape[1:], isinstance(shape[0], int))
 
 
 def _reusable(session: ort.InferenceSession, network_input: _Input) -> bool:
     """Whether all outputs are single precision and of one shape as long as one image goes in."""
     inputs = {entry.name: entry for entry in session.get_inputs()}
     batch = inputs[network_input.name].shape[0]
-    return network_input.dtype is np.float32 and all(
+    return network_input.dtype is not np.float16 and all(
         entry.type == "tensor(float)"
         and entry.shape
         and (isinstance(entry.shape[0], int) or entry.shape[0] == batch)

@@ -134,7 +134,12 @@ def test_refuses_what_is_no_rgb_image(shape: tuple[int, ...], dtype: type) -> No
         fill(BASE, np.zeros(shape, dtype))
 
 
-@pytest.mark.parametrize("out", [np.zeros((1, 3, 32, 24), np.float32), np.zeros((1, 3, 24, 32), np.float64)])
+@pytest.mark.parametrize(
+    "out",
+    [np.zeros((1, 3, 32, 24), np.float32), np.zeros((1, 3, 24, 32), np.float64), np.zeros((1, 3, 24, 32), np.uint8)],
+)
 def test_refuses_a_buffer_of_another_shape_or_type(out: np.ndarray) -> None:
-    with pytest.raises(InvalidValueError, match=r"network input: expected float32 of shape \(1, 3, 24, 32\), got"):
+    with pytest.raises(
+        InvalidValueError, match=r"network input: expected float32 of shape \(1, 3, 24, 32\) or uint8 of"
+    ):
         Preprocessor(BASE).fill(random_image(5, 5), out)
