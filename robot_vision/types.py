@@ -27,9 +27,11 @@ def _check_array(name: str, array: Any, shape: tuple[int | None, ...], dtype: np
     Raises:
         InvalidValueError: If `array` is no ndarray, or its dtype or shape differs.
     """
-    is_kind = isinstance(array, np.ndarray) and array.dtype == dtype and array.ndim == len(shape)
-    if is_kind and all(want in (None, have) for want, have in zip(shape, array.shape, strict=True)):
-        return
+    if isinstance(array, np.ndarray) and array.dtype == dtype:
+        if array.shape == shape:
+            return
+        if array.ndim == len(shape) and all(a in (None, b) for a, b in zip(shape, array.shape, strict=True)):
+            return
     wanted = f"{np.dtype(dtype).name} array of shape ({', '.join('*' if n is None else str(n) for n in shape)})"
     found = f"{array.dtype.name} of shape {array.shape}" if isinstance(array, np.ndarray) else type(array).__name__
     raise InvalidValueError(f"{name}: expected a {wanted}, got {found}")

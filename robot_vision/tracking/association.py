@@ -20,6 +20,9 @@ from robot_vision.types import Float64Array, Int64Array
 _DENSE_PAIRS = 4096
 """Comparisons up to which testing every pair is faster than sweeping."""
 
+_DENSE_CELLS = 8192
+"""Tracks times detections up to which one dense problem is faster than looking for what competes."""
+
 _BLOCK_ROWS = 48
 """Tracks up to which competing groups are solved together in one dense problem."""
 
@@ -123,6 +126,8 @@ def assign(rows: Int64Array, columns: Int64Array, gains: Float64Array, shape: tu
     """
     if np.bincount(rows).max(initial=0) <= 1 and np.bincount(columns).max(initial=0) <= 1:
         return np.arange(len(rows))
+    if shape[0] * shape[1] <= _DENSE_CELLS:
+        return _chosen(rows, columns, gains, shape)
     rival = _best_other(rows, gains, shape[0]) + _best_other(columns, gains, shape[1])
     taken = (gains > rival).nonzero()[0]
     free_rows, free_columns = np.ones(shape[0], bool), np.ones(shape[1], bool)
@@ -176,12 +181,16 @@ def _assign_dense(rows: Int64Array, columns: Int64Array, gains: Float64Array, sh
     """Assignment by one dense problem over the rows and columns that occur (Crouse 2016, as SciPy implements it)."""
     row_rank, row_count = _ranks(rows, shape[0])
     column_rank, column_count = _ranks(columns, shape[1])
-    cost = np.zeros((row_count, column_count))
-    cost[row_rank, column_rank] = -gains
+    return _chosen(row_rank, column_rank, gains, (row_count, column_count))
+
+
+def _chosen(rows: Int64Array, columns: Int64Array, gains: Float64Array, shape: tuple[int, int]) -> Int64Array:
+    cost = np.zeros(shape)
+    cost[rows, columns] = -gains
     best_row, best_column = linear_sum_assignment(cost)
-    partner = np.full(row_count, -1)
+    partner = np.full(shape[0], -1)
     partner[best_row] = best_column
-    return np.flatnonzero(partner[row_rank] == column_rank)
+    return (partner.take(rows) == columns).nonzero()[0]
 
 
 def _ranks(index: Int64Array, size: int) -> tuple[Int64Array, int]:
