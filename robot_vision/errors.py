@@ -33,3 +33,11 @@ class MissingDependencyError(RobotVisionError):
 
 class EvaluationError(RobotVisionError):
     """Results and ground truth that cannot be compared."""
+
+
+class StaleObservationError(RobotVisionError):
+    """An observation that an agent waits for and that does not come, or is too old to act on."""
+
+
+class EncoderMismatchError(RobotVisionError):
+    """Latents of another encoder than those before them, or than the agent was made for."""

@@ -99,7 +99,8 @@ def install_packages(setting: Setting) -> None:
     Raises:
         SetupError: Something could not be installed.
     """
-    wanted = setting.requirements() + setting.requirements("gpu" if setting.gpu else "cpu", "evaluation", "sim", "test")
+    extras = ("gpu" if setting.gpu else "cpu", "evaluation", "rl", "sim", "test")
+    wanted = setting.requirements() + setting.requirements(*extras)
     if setting.sourced_prefixes and _loads(setting, "cv2"):
         wanted = [line for line in wanted if not line.startswith("opencv")]
     _pip(setting, "packages", *wanted, constraints=_system_numpy(setting))

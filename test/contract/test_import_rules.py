@@ -53,6 +53,13 @@ RULES: dict[str, Rule] = {
     "train": Rule(PURE | DATA, None, frozenset({"ROS"}), lazy=frozenset({"sim"})),
     "sim": Rule(PURE | DATA, None),
     "ros": Rule(PURE | {"data"}, None, frozenset({"torch"})),
+    # Works without ROS, and without the simulator; the learning library is the user's choice.
+    "rl": Rule(
+        PURE,
+        frozenset({"gymnasium", "rclpy", "robot_vision_msgs", "std_msgs", "std_srvs"}),
+        frozenset({"torch"}),
+        lazy=frozenset({"ros", "sim"}),
+    ),
     # The entry point imports a command's module only when it runs; what is optional is later still.
     "cli": Rule(PURE | DATA, None, lazy=frozenset({"train", "sim", "ros"})),
 }
@@ -154,6 +161,10 @@ def test_every_import_follows_the_table() -> None:
         ("ros", "import torch", False),
         ("ros", "from robot_vision.evaluation import report", False),
         ("ros", "from robot_vision.train import vae", False),
+        ("rl", "import gymnasium", True),
+        ("rl", "import stable_baselines3", False),
+        ("rl", "from robot_vision.sim.world import World", False),
+        ("rl", "def f():\n    from robot_vision.sim.world import World", True),
         ("cli", "from robot_vision.ros import spin", False),
         ("cli", "def f():\n    from robot_vision.ros import spin", True),
     ],

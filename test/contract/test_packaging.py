@@ -24,12 +24,15 @@ ROSDEP_KEYS = {
     "onnxruntime": "python3-onnxruntime-pip",
     "rosbags": "python3-rosbags-pip",
     "scipy": "python3-scipy",
+    "tqdm": "python3-tqdm",
     "yaml": "python3-yaml",
 }
-DISTRIBUTIONS = {"cv2": "opencv-python-headless", "yaml": "pyyaml"}
+DISTRIBUTIONS = {
+    "cv2": "opencv-python-headless", "skimage": "scikit-image", "sklearn": "scikit-learn", "yaml": "pyyaml",
+}  # fmt: skip
 
 # Not on a robot: development tools, each in an extra of setup.cfg.
-DEVELOPMENT = {"matplotlib", "mujoco", "onnx", "pycocotools", "torch", "tqdm"}
+DEVELOPMENT = {"gymnasium", "matplotlib", "mujoco", "onnx", "pycocotools", "skimage", "sklearn", "torch"}
 WITHOUT_WHEEL = {"cv_bridge", "launch", "launch_ros", "robot_vision_msgs", "vision_msgs"}
 
 

@@ -1,0 +1,1 @@
+"""Gymnasium side: observations and environments on latent states, over ROS topics or in simulation."""
