@@ -38,6 +38,10 @@ class Decoder:
         self._gain = np.asarray(card.input.std, np.float32)[:, None, None] * unit
         self._offset = np.asarray(card.input.mean, np.float32)[:, None, None] * unit
 
+    def twin(self) -> Decoder:
+        """Another decoder on the same network, for use in another thread."""
+        return Decoder(self.card, SessionParams(), self.session)
+
     @property
     def latent_size(self) -> int:
         """Number of latent dimensions."""

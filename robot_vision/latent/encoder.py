@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,13 +20,15 @@ from robot_vision.types import Float32Array, Frame, Latent
 class Encoder:
     """Frame to `Latent`; for one thread at a time.
 
-    An output may be a vector or spatial: (1, D) and (1, C, H, W) are both flattened in C order to D values.
+    An output may be a vector (1, D), spatial (1, C, H, W), tokens (1, T, C) or of any other shape: it is flattened in C
+    order (the last dimension runs fastest) to the D values of the card's `latent.size`.
 
     Args:
         card: Card of task `latent_encoder`.
         session_params: Execution settings, also those of the decoder.
         params: Encoder settings; with `novelty` the card's decoder is loaded too.
-        session: Network to use instead of opening the card's, for tests.
+        session: Network to use instead of opening the card's.
+        decoder: Decoder to compute novelty with, instead of opening the card's.
 
     Raises:
         ModelError: If the card is for another task, the network's outputs are not the card's, or novelty is asked for
@@ -36,7 +37,12 @@ class Encoder:
     """
 
     def __init__(
-        self, card: ModelCard, session_params: SessionParams, params: EncoderParams, session: Session | None = None
+        self,
+        card: ModelCard,
+        session_params: SessionParams,
+        params: EncoderParams,
+        session: Session | None = None,
+        decoder: Decoder | None = None,
     ) -> None:
         latent = latent_space(card)
         self.card = card
@@ -47,12 +53,46 @@ class Encoder:
         self._mean_index = output_index(card, self.session, latent.mean_output)
         log_variance = latent.log_variance_output
         self._log_variance_index = None if log_variance is None else output_index(card, self.session, log_variance)
-        self._novelty = _novelty_of(card, latent, session_params) if params.novelty else None
+        self._session_params, self._params, self._decoder = session_params, params, decoder
+        self._novelty = self._open_novelty(latent) if params.novelty else None
 
     @property
     def computes_novelty(self) -> bool:
         """Whether `Latent.novelty` is a number: it was asked for and the card names a decoder and a calibration."""
         return self._novelty is not None
+
+    def twin(self) -> Encoder:
+        """Another encoder on the same networks, with the same parameters, for use in another thread."""
+        decoder = None if self._decoder is None else self._decoder.twin()
+        return Encoder(self.card, self._session_params, self._params, self.session, decoder)
+
+    def open_decoder(self) -> Decoder:
+        """A decoder of this encoder's latents, for use in another thread.
+
+        It runs on the network that computes novelty where there is one; else the card's decoder is loaded.
+
+        Returns:
+            The decoder; it takes the encoder's number of values and gives images of the encoder's input size.
+
+        Raises:
+            ModelError: If the card names no decoder, that cannot be used, or it does not fit the encoder.
+            ProviderError: If the execution provider cannot be had.
+        """
+        if self._decoder is not None:
+            return self._decoder.twin()
+        latent = latent_space(self.card)
+        if latent.decoder is None:
+            raise ModelError(f"{self.card.name}: its card names no decoder; set latent.decoder to that one's card")
+        try:
+            decoder = Decoder(load_card(latent.decoder), self._session_params)
+        except ModelError as error:
+            raise ModelError(f"{self.card.name}: latent.decoder: {error}") from error
+        if decoder.latent_size != latent.size or decoder.size_wh != self.card.input.size_wh:
+            raise ModelError(
+                f"{self.card.name}: needs a decoder of {latent.size} values to an image of {self.card.input.size_wh} "
+                f"pixels, but {latent.decoder} takes {decoder.latent_size} values and gives {decoder.size_wh}"
+            )
+        return decoder
 
     def encode(self, frame: Frame) -> Latent:
         """The latent state of one frame.
@@ -81,16 +121,23 @@ class Encoder:
             novelty = self._novelty.score(self._input, mean)
         return Latent(mean, log_variance, self.card.name, self._hash, novelty)
 
+    def _open_novelty(self, latent: LatentSpec) -> _Novelty | None:
+        if latent.decoder is None or latent.novelty_error_mean is None or latent.novelty_error_std is None:
+            return None
+        if self._decoder is None:
+            self._decoder = self.open_decoder()
+        return _Novelty(self.card.input, self._decoder, latent.novelty_error_mean, latent.novelty_error_std)
+
 
 class _Novelty:
     """Standardised reconstruction error of an encoder's input."""
 
-    def __init__(self, card: ModelCard, decoder: Decoder, error_mean: float, error_std: float) -> None:
-        self._spec: InputSpec = card.input
+    def __init__(self, spec: InputSpec, decoder: Decoder, error_mean: float, error_std: float) -> None:
+        self._spec = spec
         self._decoder = decoder
         self._error_mean, self._error_std = error_mean, error_std
-        self._scale = np.asarray(self._spec.std, np.float32)[:, None, None] / np.float32(255 * self._spec.scale)
-        self._offset = np.asarray(self._spec.mean, np.float32)[:, None, None] / np.float32(255 * self._spec.scale)
+        self._scale = np.asarray(spec.std, np.float32)[:, None, None] / np.float32(255 * spec.scale)
+        self._offset = np.asarray(spec.mean, np.float32)[:, None, None] / np.float32(255 * spec.scale)
 
     def score(self, network_input: Float32Array, mean: Float32Array) -> float:
         image = network_input[0] * self._scale + self._offset
@@ -98,18 +145,6 @@ class _Novelty:
             image = image[::-1]
         difference = image - self._decoder.decode_unit(mean)
         return (float(np.square(difference).mean()) - self._error_mean) / self._error_std
-
-
-def _novelty_of(card: ModelCard, latent: LatentSpec, session_params: SessionParams) -> _Novelty | None:
-    if latent.decoder is None or latent.novelty_error_mean is None or latent.novelty_error_std is None:
-        return None
-    decoder = Decoder(load_card(Path(latent.decoder)), session_params)
-    if decoder.latent_size != latent.size or decoder.size_wh != card.input.size_wh:
-        raise ModelError(
-            f"{card.name}: novelty needs a decoder of {latent.size} values to an image of {card.input.size_wh} pixels, "
-            f"but {latent.decoder} takes {decoder.latent_size} values and gives {decoder.size_wh}"
-        )
-    return _Novelty(card, decoder, latent.novelty_error_mean, latent.novelty_error_std)
 
 
 def latent_space(card: ModelCard) -> LatentSpec:
@@ -130,7 +165,7 @@ def latent_space(card: ModelCard) -> LatentSpec:
 
 
 def output_index(card: ModelCard, session: Session, name: str) -> int:
-    """Where an output stands among those of a session.
+    """Where an output that holds a latent stands among those of a session.
 
     Args:
         card: The network's card.
@@ -141,14 +176,17 @@ def output_index(card: ModelCard, session: Session, name: str) -> int:
         Its index in what `run` returns.
 
     Raises:
-        ModelError: If the network has no such output.
+        ModelError: If the network has no such output, or it has more or fewer values than the card's `latent.size`.
     """
     if name not in session.output_names:
         raise ModelError(
             f"{card.onnx_path}: no output named {name}; it has {', '.join(session.output_names)}: "
             "correct output in the card"
         )
-    return session.output_names.index(name)
+    index = session.output_names.index(name)
+    # The session has run once: a card that cannot be right is told now, not with every frame.
+    _require_size(card, name, session.outputs[index].shape)
+    return index
 
 
 def checked_vector(card: ModelCard, output: npt.NDArray[Any], what: str, frame: Frame) -> Float32Array:
@@ -167,16 +205,20 @@ def checked_vector(card: ModelCard, output: npt.NDArray[Any], what: str, frame: 
         FrameError: If a value is not finite.
         ModelError: If there are more or fewer than the card's `latent.size`.
     """
-    size = latent_space(card).size
+    _require_size(card, what, output.shape)
     values = np.asarray(output, np.float32).reshape(-1)
-    if len(values) != size:
-        raise ModelError(
-            f"{card.onnx_path}: {what} has {len(values)} values (shape {output.shape}), but the card says "
-            f"latent.size {size}; correct the card"
-        )
     if not np.isfinite(values).all():
         raise FrameError(
             f"frame at {frame.stamp_ns} ns: {card.name} gave a {what} with "
             f"{int((~np.isfinite(values)).sum())} values that are not finite"
         )
     return values
+
+
+def _require_size(card: ModelCard, what: str, shape: tuple[int | None, ...]) -> None:
+    count, size = math.prod(side or 0 for side in shape), latent_space(card).size
+    if count != size:
+        raise ModelError(
+            f"{card.onnx_path}: {what} has {count} values (shape {shape}), but the card says latent.size {size}; "
+            f"write latent.size: {count} in the card, or name another output"
+        )

@@ -11,6 +11,7 @@ from robot_vision.params import StageParams
 from robot_vision.ros.camera import CameraFrame, CameraIntake, Infer, Publish
 from robot_vision.ros.diagnostics import Diagnostics
 from robot_vision.ros.parameters import StageParameters
+from robot_vision.ros.services import DecodeService, EncodeService
 from robot_vision.ros.spin import run
 from robot_vision.ros.stages import EncodeStage, open_encoders
 
@@ -25,11 +26,16 @@ class EncoderNode(Node):
         camera = self._settings["camera"]
         names = camera.names or ("",)
         encoders = open_encoders(self._settings["session"], self._settings["encoder"], len(names))
-        self._cameras = []
-        for encoder, name in zip(encoders, names, strict=True):
-            stage = EncodeStage(self, self._diagnostics, encoder, name)
-            self._cameras.append(CameraIntake(self, camera, partial(_prepare, stage), name))
-            self._diagnostics.watch_camera(self._cameras[-1])
+        stages = [
+            EncodeStage(self, self._diagnostics, encoder, name) for encoder, name in zip(encoders, names, strict=True)
+        ]
+        self._on_demand = (EncodeService(self, stages[0]), DecodeService(self, stages[0]))
+        self._cameras = [
+            CameraIntake(self, camera, partial(_prepare, stage), name)
+            for stage, name in zip(stages, names, strict=True)
+        ]
+        for intake in self._cameras:
+            self._diagnostics.watch_camera(intake)
 
     def start(self) -> None:
         """Begin to process frames."""

@@ -27,6 +27,63 @@ def of_camera(camera: str, name: str) -> str:
     return f"{camera}/{name}" if camera else name
 
 
+def class_labels(class_names: Sequence[str], class_id_format: str) -> tuple[str, ...]:
+    """What `class_id` holds for each class number.
+
+    Args:
+        class_names: Names in the order of the class ids.
+        class_id_format: `name` or `index`.
+    """
+    return tuple(class_names) if class_id_format == "name" else tuple(map(str, range(len(class_names))))
+
+
+def serialised_detections(header: Header, detections: Detections, labels: Sequence[str]) -> bytes:
+    """One image's detections as a serialised `Detection2DArray`.
+
+    Args:
+        header: Header of the image.
+        detections: What was found.
+        labels: Label of each class id.
+
+    Returns:
+        The message.
+    """
+    names = [labels[number] for number in detections.class_ids]
+    return detection_array_cdr(header, detections.boxes_xyxy, detections.scores, names, [""] * len(names))
+
+
+def serialised_tracks(header: Header, tracks: Tracks, labels: Sequence[str]) -> bytes:
+    """One image's confirmed tracks as a serialised `Detection2DArray`.
+
+    Args:
+        header: Header of the image.
+        tracks: All live tracks.
+        labels: Label of each class id.
+
+    Returns:
+        The message.
+    """
+    confirmed = tracks.confirmed()
+    names = [labels[number] for number in confirmed.class_ids]
+    ids = [str(number) for number in confirmed.ids]
+    return detection_array_cdr(header, confirmed.boxes_xyxy, confirmed.scores, names, ids)
+
+
+def track_states(header: Header, tracks: Tracks, labels: Sequence[str]) -> TrackArray:
+    """One image's tracks with all that is known of them, without those that have not proven themselves.
+
+    Args:
+        header: Header of the image.
+        tracks: All live tracks.
+        labels: Label of each class id.
+
+    Returns:
+        The message.
+    """
+    reported = tracks.select(tracks.states != TrackState.TENTATIVE)
+    return track_array(header, reported, [labels[number] for number in reported.class_ids])
+
+
 class DetectionOutput:
     """Publishes `detections` and, latched, `label_info`."""
 
@@ -39,7 +96,7 @@ class DetectionOutput:
             class_id_format: `name` or `index`: what `class_id` holds.
             camera: Name of the camera, if there are several.
         """
-        self.labels = tuple(class_names) if class_id_format == "name" else tuple(map(str, range(len(class_names))))
+        self.labels = class_labels(class_names, class_id_format)
         self._class_names = tuple(class_names)
         self._node = node
         self._detections = node.create_publisher(Detection2DArray, of_camera(camera, "detections"), RESULT_QOS)
@@ -61,21 +118,7 @@ class DetectionOutput:
             header: Header of the image.
             detections: What was found.
         """
-        self._detections.publish(self.serialised(header, detections))
-
-    def serialised(self, header: Header, detections: Detections) -> bytes:
-        """One image's detections as a serialised `Detection2DArray`.
-
-        Args:
-            header: Header of the image.
-            detections: What was found.
-
-        Returns:
-            The message.
-        """
-        labels = [self.labels[number] for number in detections.class_ids]
-        ids = [""] * len(labels)
-        return detection_array_cdr(header, detections.boxes_xyxy, detections.scores, labels, ids)
+        self._detections.publish(serialised_detections(header, detections, self.labels))
 
 
 class TrackOutput:
@@ -102,14 +145,9 @@ class TrackOutput:
             tracks: All live tracks.
             labels: Label of each class id.
         """
-        confirmed = tracks.confirmed()
-        names = [labels[number] for number in confirmed.class_ids]
-        ids = [str(number) for number in confirmed.ids]
-        self._tracks.publish(detection_array_cdr(header, confirmed.boxes_xyxy, confirmed.scores, names, ids))
+        self._tracks.publish(serialised_tracks(header, tracks, labels))
         if self._track_states.get_subscription_count():
-            reported = tracks.select(tracks.states != TrackState.TENTATIVE)
-            names = [labels[number] for number in reported.class_ids]
-            self._track_states.publish(track_array(header, reported, names))
+            self._track_states.publish(track_states(header, tracks, labels))
 
 
 class LatentOutput:

@@ -15,7 +15,7 @@ from robot_vision.ros.camera import CameraFrame, CameraIntake, Infer, Publish
 from robot_vision.ros.diagnostics import Diagnostics
 from robot_vision.ros.outputs import AnnotatedOutput
 from robot_vision.ros.parameters import StageParameters
-from robot_vision.ros.services import DetectService
+from robot_vision.ros.services import DecodeService, DetectService, EncodeService
 from robot_vision.ros.spin import run
 from robot_vision.ros.stages import (
     DetectStage,
@@ -38,6 +38,7 @@ class CameraPipeline:
     Attributes:
         detect: The detector's stage.
         track: The tracker's stage.
+        encode: The encoder's stage.
         intake: The camera.
     """
 
@@ -60,7 +61,7 @@ class CameraPipeline:
         """
         self.detect = DetectStage(node, diagnostics, networks[0], camera)
         self.track = TrackStage(node, diagnostics, settings["tracker"], camera, networks[2])
-        self._encode = EncodeStage(node, diagnostics, networks[1], camera)
+        self.encode = EncodeStage(node, diagnostics, networks[1], camera)
         self._annotated = AnnotatedOutput(node, camera)
         self._encoder_thread = ThreadPoolExecutor(1, "encoder")
         self.intake = CameraIntake(node, settings["camera"], self._prepare, camera)
@@ -75,7 +76,7 @@ class CameraPipeline:
 
     def _prepare(self, item: CameraFrame) -> Infer:
         prepared = self.detect.prepare(item.frame)
-        encoding = self._encoder_thread.submit(self._encode.infer, item.frame)
+        encoding = self._encoder_thread.submit(self.encode.infer, item.frame)
 
         def infer() -> Publish:
             try:
@@ -91,7 +92,7 @@ class CameraPipeline:
         labels, frame = self.detect.labels, item.frame
         detections = self.detect.publish(item.header, inferred)
         tracks = self.track.process(item.header, frame.stamp_ns, detections, labels, frame)
-        self._encode.publish(item.header, latent)
+        self.encode.publish(item.header, latent)
         self._annotated.publish(item.header, frame, tracks, labels)
 
 
@@ -112,7 +113,11 @@ class PerceptionNode(Node):
             CameraPipeline(self, self._settings, self._diagnostics, networks, name)
             for networks, name in zip(zip(detectors, encoders, crops, strict=True), names, strict=True)
         ]
-        self._detect_service = DetectService(self, self._pipelines[0].detect)
+        self._on_demand = (
+            DetectService(self, self._pipelines[0].detect),
+            EncodeService(self, self._pipelines[0].encode),
+            DecodeService(self, self._pipelines[0].encode),
+        )
 
     def start(self) -> None:
         """Begin to process frames."""

@@ -1,16 +1,29 @@
-"""Stages on demand: one image in a request, its result in the reply."""
+"""Stages on demand: one image or latent state in a request, its result in the reply."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import numpy as np
 from rclpy.node import Node
 from rclpy.serialization import deserialize_message
-from robot_vision_msgs.srv import Detect
+from robot_vision_msgs.srv import Decode, Detect, Encode
+from std_msgs.msg import Header
 from vision_msgs.msg import Detection2DArray
 
 from robot_vision.errors import InvalidValueError, RobotVisionError
+from robot_vision.latent.decoder import Decoder
+from robot_vision.latent.encoder import latent_space
 from robot_vision.params import DetectorParams, updated
-from robot_vision.ros.convert import frame_from_image
-from robot_vision.ros.stages import DetectStage
+from robot_vision.ros.convert import frame_from_image, image_from_rgb, latent_state
+from robot_vision.ros.outputs import serialised_detections
+from robot_vision.ros.stages import DetectStage, EncodeStage
+from robot_vision.runtime.card import ModelCard
+from robot_vision.types import Float32Array
+
+RequestT = TypeVar("RequestT")
+ResponseT = TypeVar("ResponseT", bound=Any)
 
 
 class DetectService:
@@ -25,24 +38,79 @@ class DetectService:
         """
         self._stage = stage
         self._detector = stage.detector.twin()
-        self._logger = node.get_logger()
-        self._service = node.create_service(Detect, "detect", self._on_request)
+        self._service = node.create_service(Detect, "detect", _answering(node, "detect", self._answer))
 
-    def _on_request(self, request: Detect.Request, response: Detect.Response) -> Detect.Response:
+    def _answer(self, request: Detect.Request, response: Detect.Response) -> None:
+        self._detector.set_params(_params_of(request, self._stage.detector.params))
+        found = self._detector.detect(frame_from_image(request.image))
+        data = serialised_detections(request.image.header, found, self._stage.labels)
+        response.detections = deserialize_message(data, Detection2DArray)
+
+
+class EncodeService:
+    """`encode`: what the `latent` topic would carry for one given image; the camera's frames go on meanwhile."""
+
+    def __init__(self, node: Node, stage: EncodeStage) -> None:
+        """Offer the service.
+
+        Args:
+            node: Node that owns it.
+            stage: Whose networks are used.
+        """
+        self._encoder = stage.encoder.twin()
+        self._service = node.create_service(Encode, "encode", _answering(node, "encode", self._answer))
+
+    def _answer(self, request: Encode.Request, response: Encode.Response) -> None:
+        latent = self._encoder.encode(frame_from_image(request.image))
+        response.latent = latent_state(request.image.header, latent)
+
+
+class DecodeService:
+    """`decode`: the image of one given latent state; the camera's frames go on meanwhile.
+
+    The decoder is opened for the first request that is in order: most robots never decode, and shall neither pay its
+    memory nor fail to start because it is missing. Loading does not hold the interpreter's lock, so frames go on; the
+    node's timers and other services wait: 40 ms with the shipped decoder, minutes where TensorRT has to compile.
+    """
+
+    def __init__(self, node: Node, stage: EncodeStage) -> None:
+        """Offer the service.
+
+        Args:
+            node: Node that owns it.
+            stage: Whose latent states are decoded.
+        """
+        self._encoder = stage.encoder
+        self._decoder: Decoder | None = None
+        self._clock = node.get_clock()
+        self._service = node.create_service(Decode, "decode", _answering(node, "decode", self._answer))
+
+    def _answer(self, request: Decode.Request, response: Decode.Response) -> None:
+        mean = _mean_of(request, self._encoder.card)
+        if self._decoder is None:
+            self._decoder = self._encoder.open_decoder()
+        response.image = image_from_rgb(self._decoder.decode(mean), Header(stamp=self._clock.now().to_msg()))
+
+
+def _answering(
+    node: Node, name: str, answer: Callable[[RequestT, ResponseT], None]
+) -> Callable[[RequestT, ResponseT], ResponseT]:
+    """A service's callback: `answer` fills the response; if it raises, the reply holds the error's message alone."""
+
+    def on_request(request: RequestT, response: ResponseT) -> ResponseT:
         try:
-            self._detector.set_params(_params_of(request, self._stage.detector.params))
-            found = self._detector.detect(frame_from_image(request.image))
+            answer(request, response)
         except RobotVisionError as error:
             response.message = str(error)
             return response
-        except Exception as error:  # whatever a strange image brings out must not end the node
+        except Exception as error:  # whatever a strange request brings out must not end the node
             response.message = f"{type(error).__name__}: {error}"
-            self._logger.error(f"detect: {response.message}")
+            node.get_logger().error(f"{name}: {response.message}")
             return response
-        data = self._stage.output.serialised(request.image.header, found)
-        response.detections = deserialize_message(data, Detection2DArray)
         response.success = True
         return response
+
+    return on_request
 
 
 def _params_of(request: Detect.Request, params: DetectorParams) -> DetectorParams:
@@ -60,3 +128,23 @@ def _params_of(request: Detect.Request, params: DetectorParams) -> DetectorParam
         except InvalidValueError as error:
             raise InvalidValueError(str(error).replace(setting, field)) from error
     return params
+
+
+def _mean_of(request: Decode.Request, card: ModelCard) -> Float32Array:
+    """The latent mean (D,) of a request to decode.
+
+    Raises:
+        InvalidValueError: If it is of another encoder, has another size, or values that are not finite.
+    """
+    if request.encoder_hash not in ("", card.identity_hash):
+        raise InvalidValueError(
+            f"encoder_hash: expected {card.identity_hash}, which is that of {card.name}, or none; "
+            f"got {request.encoder_hash!r}"
+        )
+    mean, size = np.array(request.mean, np.float32), latent_space(card).size
+    if len(mean) != size:
+        raise InvalidValueError(f"mean: expected {size} values of {card.name}, got {len(mean)}")
+    wrong = np.flatnonzero(~np.isfinite(mean))
+    if wrong.size:
+        raise InvalidValueError(f"mean: expected finite values, got {mean[wrong[0]]} at {wrong[0]}")
+    return mean

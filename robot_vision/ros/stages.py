@@ -15,14 +15,13 @@ from robot_vision.latent.crops import CropEncoder
 from robot_vision.latent.encoder import Encoder
 from robot_vision.params import DetectorParams, EncoderParams, SessionParams, TrackerParams
 from robot_vision.ros.diagnostics import Diagnostics, session_facts
+from robot_vision.ros.following import Follower
 from robot_vision.ros.outputs import DetectionOutput, LatentOutput, TrackOutput, of_camera
 from robot_vision.ros.statistics import Durations
 from robot_vision.runtime.batching import SharedSession
 from robot_vision.runtime.card import ModelCard, load_card
 from robot_vision.runtime.session import OnnxSession, Session
-from robot_vision.tracking.camera_motion import CameraMotion
-from robot_vision.tracking.tracker import Tracker
-from robot_vision.types import Detections, Float32Array, Float64Array, Frame, Latent, Tracks
+from robot_vision.types import Detections, Frame, Latent, Tracks
 
 
 def open_detectors(session: SessionParams, params: DetectorParams, count: int) -> list[Detector]:
@@ -63,7 +62,8 @@ def open_encoders(session: SessionParams, params: EncoderParams, count: int) -> 
     """
     card = load_card(params.model)
     network = _open(card, session, count, pixels=False)
-    return [Encoder(card, session, params, network) for _ in range(count)]
+    first = Encoder(card, session, params, network)
+    return [first, *(first.twin() for _ in range(count - 1))]
 
 
 def open_crop_encoders(session: SessionParams, params: TrackerParams, count: int) -> list[CropEncoder | None]:
@@ -224,11 +224,8 @@ class TrackStage:
             crops: From `open_crop_encoders`.
         """
         self._node = node
-        self._crops = crops
-        self._tracker = Tracker(params)
-        self._camera_motion = CameraMotion()
+        self._follower = Follower(params, crops)
         self._output = TrackOutput(node, camera)
-        self._last_ns = 0
         self._unstamped = 0
         self._durations = Durations()
         self._reset_wanted = False
@@ -253,18 +250,17 @@ class TrackStage:
         # The tracker belongs to the thread that processes frames; the service only asks.
         if self._reset_wanted:
             self._reset_wanted = False
-            self._tracker.reset()
-            self._camera_motion.reset()
+            self._follower.reset()
         if stamp_ns == 0:
             self._unstamped += 1
             stamp_ns = self._node.get_clock().now().nanoseconds
             text = "images without a stamp: tracks take the time of arrival; let the camera set header.stamp"
             self._node.get_logger().warning(text, once=True)
-        resets = self._tracker.resets
+        tracker = self._follower.tracker
+        resets = tracker.resets
         with self._durations.measure():
-            motion, looks = self._motion(frame, stamp_ns, detections), self._looks(frame, detections)
-            tracks = self._tracker.update(detections, stamp_ns, motion, looks)
-        if self._tracker.resets > resets:
+            tracks = self._follower.update(frame, stamp_ns, detections)
+        if tracker.resets > resets:
             self._node.get_logger().warning("stamps went back in time: all tracks ended", throttle_duration_sec=1.0)
         self._output.publish(header, tracks, labels)
         return tracks
@@ -275,36 +271,18 @@ class TrackStage:
         Args:
             params: New settings.
         """
-        self._tracker.params = params
-
-    def _motion(self, frame: Frame | None, stamp_ns: int, detections: Detections) -> Float64Array | None:
-        """What the image says about the camera's motion since the frame before; None if it is not asked."""
-        params = self._tracker.params
-        if frame is None or params.camera_motion != "flow":
-            self._camera_motion.reset()
-            return None
-        if stamp_ns < self._last_ns:
-            self._camera_motion.reset()
-        self._last_ns = stamp_ns
-        boxes = detections.boxes_xyxy[detections.scores >= params.low_threshold]
-        return self._camera_motion.estimate(frame.rgb, boxes)
-
-    def _looks(self, frame: Frame | None, detections: Detections) -> Float32Array | None:
-        """Embeddings of the detections; None if looks do not count."""
-        params = self._tracker.params
-        if self._crops is None or frame is None or params.appearance_weight == 0.0:
-            return None
-        return self._crops.encode(frame, detections, params.low_threshold)
+        self._follower.tracker.params = params
 
     def _facts(self) -> dict[str, str]:
-        facts = {} if self._crops is None else session_facts(self._crops.card, self._crops.session)
+        tracker, crops = self._follower.tracker, self._follower.crops
+        facts = {} if crops is None else session_facts(crops.card, crops.session)
         facts |= {
-            "resets_by_time": str(self._tracker.resets),
-            "malformed_boxes": str(self._tracker.dropped_boxes),
+            "resets_by_time": str(tracker.resets),
+            "malformed_boxes": str(tracker.dropped_boxes),
             "unstamped_messages": str(self._unstamped),
         }
-        if self._tracker.params.camera_motion == "flow":
-            facts["frames_without_flow"] = str(self._camera_motion.unknown)
+        if tracker.params.camera_motion == "flow":
+            facts["frames_without_flow"] = str(self._follower.camera_motion.unknown)
         return facts
 
     def _on_reset(self, _request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
@@ -315,7 +293,11 @@ class TrackStage:
 
 
 class EncodeStage:
-    """Encoder and its topic."""
+    """Encoder and its topic.
+
+    Attributes:
+        encoder: The encoder; its frames belong to the camera's threads.
+    """
 
     def __init__(self, node: Node, diagnostics: Diagnostics, encoder: Encoder, camera: str = "") -> None:
         """Create the publisher.
@@ -326,10 +308,10 @@ class EncodeStage:
             encoder: From `open_encoders`.
             camera: Name of the camera, if there are several.
         """
-        self._encoder = encoder
+        self.encoder = encoder
         self._output = LatentOutput(node, camera)
         self._durations = Durations()
-        facts = session_facts(self._encoder.card, self._encoder.session)
+        facts = session_facts(encoder.card, encoder.session)
         diagnostics.watch_stage(of_camera(camera, "encoder"), self._durations, lambda: facts)
 
     def infer(self, frame: Frame) -> Latent:
@@ -342,7 +324,7 @@ class EncodeStage:
             Its latent state.
         """
         with self._durations.measure():
-            return self._encoder.encode(frame)
+            return self.encoder.encode(frame)
 
     def publish(self, header: Header, latent: Latent) -> None:
         """Publish a latent state; may run in another thread than `infer`.

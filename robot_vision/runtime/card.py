@@ -23,7 +23,7 @@ Colour = Literal["RGB", "BGR"]
 Interpolation = Literal["linear", "area"]
 
 MAX_SIDE = 8192
-MAX_LATENT = 65536
+MAX_LATENT = 1_048_576
 CARD_KEYS = (
     "name", "task", "file", "sha256", "licence", "source", "input", "output", "class_names", "latent", "training",
     "measured",
@@ -70,9 +70,13 @@ class LatentSpec:
     """What is known about a latent space.
 
     Attributes:
-        size: Number of dimensions.
-        mean_output: Name of the output that holds the mean; empty for a decoder.
-        log_variance_output: Name of the output that holds the log-variance; None if the encoder has none.
+        size: Number of dimensions, which is the number of values in the encoder's output after it was flattened in C
+            order: D for (1, D), C·H·W for a spatial (1, C, H, W), T·C for the tokens (1, T, C) of a transformer.
+        mean_output: Name of the output that holds the mean; empty for a decoder. An encoder that gives no Gaussian has
+            its features there: `LatentState.mean` carries whatever this output holds, flattened as above, so that
+            `mean.reshape(C, H, W)` or `mean.reshape(T, C)` is the output again.
+        log_variance_output: Name of the output that holds the log-variance, of as many values; None if the encoder has
+            none, and `LatentState.log_variance` is then empty.
         statistics_mean: Mean of each dimension over the training frames; None if not given.
         statistics_std: Standard deviation of each dimension over the training frames; None if not given.
         decoder: Card of the matching decoder; None if there is none.

@@ -125,9 +125,8 @@ def test_values_that_are_not_finite_are_an_error_that_names_the_frame(tmp_path):
 
 def test_an_embedding_of_another_size_than_the_card_says_is_an_error(tmp_path):
     encoder = echo(tmp_path, 1)
-    wrong = CropEncoder(replace(encoder.card, latent=replace(encoder.card.latent, size=5)), encoder.session)
     with pytest.raises(ModelError, match=r"192 values.*latent.size 5"):
-        wrong.encode(FRAME, found([[0, 0, 9, 9]]), 0.2)
+        CropEncoder(replace(encoder.card, latent=replace(encoder.card.latent, size=5)), encoder.session)
 
 
 def test_a_card_for_another_task_or_output_is_an_error(tmp_path):

@@ -191,7 +191,7 @@ DETECTOR_MISTAKES: list[tuple[str, Any, str]] = [
 ]
 ENCODER_MISTAKES: list[tuple[str, Any, str]] = [
     ("latent", ..., "latent: missing"),
-    ("latent.size", 0, "latent.size: expected a whole number within [1, 65536], got int 0"),
+    ("latent.size", 0, "latent.size: expected a whole number within [1, 1048576], got int 0"),
     ("latent.sise", 3, "latent.sise: unknown key"),
     ("latent.statistics.mean", [0], "latent.statistics.mean: expected a list of 2 numbers"),
     ("latent.novelty.error_std", 0, "latent.novelty.error_std: must be positive"),
