@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, TypeVar, cast, get_type_hints
 
@@ -148,6 +148,22 @@ def updated(params: ParamsT, changes: Mapping[str, Any]) -> ParamsT:
     if unknown:
         raise InvalidValueError(f"unknown setting {', '.join(unknown)}; known are {', '.join(sorted(known))}")
     return replace(params, **dict(changes))
+
+
+def check_names(given: Iterable[str]) -> None:
+    """See that names `<stage>.<setting>` exist; other names, without the dot or with another stage, are not ours.
+
+    Args:
+        given: Names of parameters.
+
+    Raises:
+        InvalidValueError: If a stage has no such setting: a misspelt one would be ignored silently.
+    """
+    for name in given:
+        stage, _, setting = name.partition(".")
+        known = [entry.name for entry in settings(STAGES[stage])] if stage in STAGES else [setting]
+        if setting not in known:
+            raise InvalidValueError(f"parameter {name}: there is no such setting; {stage} has {', '.join(known)}")
 
 
 @dataclass(frozen=True)
@@ -300,3 +316,26 @@ STAGES: dict[str, type[StageParams]] = {
     "tracker": TrackerParams,
     "encoder": EncoderParams,
 }
+
+
+def stage_params(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings of all stages.
+
+    Args:
+        values: Departures from the defaults by name `<stage>.<setting>`; other names are left out.
+
+    Returns:
+        A stage's settings by its name, as in `STAGES`.
+
+    Raises:
+        InvalidValueError: If a setting does not exist or a value is outside its contract.
+    """
+    check_names(values)
+    params: dict[str, Any] = {}
+    for stage, params_type in STAGES.items():
+        changes = {name.partition(".")[2]: value for name, value in values.items() if name.partition(".")[0] == stage}
+        try:
+            params[stage] = updated(params_type(), changes)
+        except InvalidValueError as error:
+            raise InvalidValueError(f"parameter {stage}.{error}") from error
+    return params

@@ -14,6 +14,7 @@ COMMANDS = {
     "demo": "replay a bag or video into the pipeline and report what it found",
     "evaluate": "measure a network or the tracker against labelled data",
     "inspect": "say what a network is taken for, and from what evidence",
+    "process": "detections, tracks and latents for bags and videos, written as bags",
     "replay": "publish a bag or video at its recorded rate",
     "sim": "render the simulated camera world into bags and data sets",
     "train": "train a detector or an encoder",

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import importlib.util
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tqdm import tqdm
+
 from robot_vision.cli.tracking_data import add_sequences, chosen_sequences, tracker_numbers, whole_number
-from robot_vision.errors import MissingDependencyError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -58,13 +58,8 @@ def run(args: argparse.Namespace) -> int:
         Exit status.
 
     Raises:
-        MissingDependencyError: If a package that only evaluation needs is not installed.
         RobotVisionError: If a sequence is wrong, or the folder is of another search.
     """
-    if importlib.util.find_spec("tqdm") is None:
-        raise MissingDependencyError("tuning needs tqdm; install it with: make setup")
-    from tqdm import tqdm  # noqa: PLC0415 (only in the extras for evaluation and simulation)
-
     from robot_vision.evaluation.tracker_report import made_folder  # noqa: PLC0415
     from robot_vision.evaluation.trial_log import TrialLog  # noqa: PLC0415
     from robot_vision.evaluation.tuning import at_all_rates, measuring, search, search_range  # noqa: PLC0415

@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Literal
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -186,21 +184,3 @@ def drop_empty(name: str, labels: Iterable[ImageLabels]) -> tuple[list[ImageLabe
         raise BagError(f"{name}: no image has an object that is to be found; label some")
     present = frozenset(int(number) for entry in kept for number in entry.class_ids)
     return kept, present, (f"{empty} boxes without area left out",) if empty else ()
-
-
-def read_rgb(path: Path) -> UInt8Array:
-    """Decode an image file.
-
-    Args:
-        path: The file.
-
-    Returns:
-        (H, W, 3) uint8.
-
-    Raises:
-        BagError: If it is missing or not an image.
-    """
-    bgr = cv2.imread(str(path), cv2.IMREAD_COLOR)
-    if bgr is None:
-        raise BagError(f"{path}: missing or not an image; copy it again, or remove it from the data set")
-    return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)

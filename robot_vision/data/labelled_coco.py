@@ -8,7 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from robot_vision.data.labelled import ImageLabels, LabelledImage, LabelledSet, drop_empty, labels_of, read_rgb
+from robot_vision.data.image_file import read_rgb
+from robot_vision.data.labelled import ImageLabels, LabelledImage, LabelledSet, drop_empty, labels_of
 from robot_vision.errors import BagError
 
 COCO_FILES = ("annotations.json", "_annotations.coco.json")

@@ -16,7 +16,8 @@ from typing import Any
 
 import yaml
 
-from robot_vision.data.labelled import ImageLabels, LabelledImage, LabelledSet, Part, drop_empty, labels_of, read_rgb
+from robot_vision.data.image_file import read_rgb
+from robot_vision.data.labelled import ImageLabels, LabelledImage, LabelledSet, Part, drop_empty, labels_of
 from robot_vision.errors import BagError
 
 YOLO_FILES = ("data.yaml", "data.yml")

@@ -1,4 +1,4 @@
-"""Where camera frames come from offline: bags and videos behind one interface."""
+"""Where camera frames come from offline: bags, videos and folders of images behind one interface."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from robot_vision.data.bags import BagReader, RawMessage, TopicSummary
+from robot_vision.data.image_folder import ImageFolderSource, holds_images
 from robot_vision.data.video import VIDEO_SUFFIXES, VideoSource
 from robot_vision.errors import BagError, FrameError
 from robot_vision.image_codec import decode_compressed, decode_image
@@ -50,6 +51,9 @@ class ImageSource(Protocol):
                 None lets the error end the reading.
         """
 
+    def recorded_frames(self, on_bad_frame: FrameErrorHandler | None = None) -> Iterator[tuple[int, Frame]]:
+        """As `frames`, each with the time of its recording in nanoseconds."""
+
     def stamps_ns(self) -> list[int]:
         """Capture time of every image in the order of recording, without decoding any."""
 
@@ -92,8 +96,24 @@ class BagImageSource:
             BagError: If the bag is damaged at some place.
             FrameError: If an image cannot be decoded and `on_bad_frame` is None.
         """
+        for _, frame in self.recorded_frames(on_bad_frame):
+            yield frame
+
+    def recorded_frames(self, on_bad_frame: FrameErrorHandler | None = None) -> Iterator[tuple[int, Frame]]:
+        """As `frames`, each with the time of its recording.
+
+        Args:
+            on_bad_frame: As for `frames`.
+
+        Yields:
+            Time of recording in nanoseconds and the frame.
+
+        Raises:
+            BagError: If the bag is damaged at some place.
+            FrameError: If an image cannot be decoded and `on_bad_frame` is None.
+        """
         with BagReader(self.path) as bag:
-            for index, (_, message) in enumerate(bag.messages(self.topic)):
+            for index, (recorded_ns, message) in enumerate(bag.messages(self.topic)):
                 try:
                     frame = frame_of(message)
                 except FrameError as error:
@@ -102,7 +122,7 @@ class BagImageSource:
                         raise located from error
                     on_bad_frame(located)
                     continue
-                yield frame
+                yield recorded_ns, frame
 
     def stamps_ns(self) -> list[int]:
         """Header stamp of every image in the order of recording, without decoding any.
@@ -144,7 +164,7 @@ def open_source(path: str | Path, topic: str | None = None) -> ImageSource:
     """The camera recording at a path, checked to hold images.
 
     Args:
-        path: Bag folder, .mcap, .db3 or .bag file, or a video.
+        path: Bag folder, .mcap, .db3 or .bag file, a video, or a folder of images.
         topic: Image topic of a bag; None takes the only one, or the first by name of several and says so in `note`.
 
     Returns:
@@ -156,6 +176,8 @@ def open_source(path: str | Path, topic: str | None = None) -> ImageSource:
     location = Path(path)
     if location.suffix.lower() in VIDEO_SUFFIXES:
         return VideoSource(location)
+    if holds_images(location):
+        return ImageFolderSource(location)
     with BagReader(location) as bag:
         found = bag.topics
         duration_s = bag.duration_s

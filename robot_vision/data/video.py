@@ -19,7 +19,38 @@ from robot_vision.types import Frame, UInt8Array
 VIDEO_SUFFIXES = frozenset({".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg"})
 # ROS takes a zero stamp for "not set".
 FIRST_STAMP_NS = 1_000_000_000
-_FRAME_ID = "camera"
+PICTURE_TOPIC = "/camera/image_raw"
+PICTURE_TYPE = "sensor_msgs/msg/Image"
+FRAME_ID = "camera"
+"""What stands for topic, type and frame where pictures come from files that know none."""
+
+
+def image_message(picture: UInt8Array, encoding: str, stamp_ns: int) -> RawMessage:
+    """A picture as a serialised `sensor_msgs/Image`, recorded at its stamp.
+
+    Args:
+        picture: (H, W, 3) uint8.
+        encoding: Order of its channels, `bgr8` or `rgb8`.
+        stamp_ns: Capture time in nanoseconds.
+
+    Returns:
+        The message.
+    """
+    store = ros_typestore()
+    types = store.types
+    sec, nanosec = divmod(stamp_ns, 1_000_000_000)
+    stamp = types["builtin_interfaces/msg/Time"](sec=sec, nanosec=nanosec)
+    height, width = picture.shape[:2]
+    message = types[PICTURE_TYPE](
+        header=types["std_msgs/msg/Header"](stamp=stamp, frame_id=FRAME_ID),
+        height=height,
+        width=width,
+        encoding=encoding,
+        is_bigendian=0,
+        step=3 * width,
+        data=np.ascontiguousarray(picture).reshape(-1),
+    )
+    return RawMessage(stamp_ns, store.serialize_cdr(message, PICTURE_TYPE), PICTURE_TYPE, PICTURE_TOPIC)
 
 
 class VideoSource:
@@ -34,8 +65,8 @@ class VideoSource:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.topic = "/camera/image_raw"
-        self.msgtype = "sensor_msgs/msg/Image"
+        self.topic = PICTURE_TOPIC
+        self.msgtype = PICTURE_TYPE
         self.note = ""
         with _capture(path) as capture:
             self.rate_hz = float(capture.get(cv2.CAP_PROP_FPS))
@@ -56,22 +87,8 @@ class VideoSource:
         Raises:
             BagError: If the video vanished.
         """
-        store = ros_typestore()
-        types = store.types
         for stamp_ns, bgr in self._pictures():
-            sec, nanosec = divmod(stamp_ns, 1_000_000_000)
-            stamp = types["builtin_interfaces/msg/Time"](sec=sec, nanosec=nanosec)
-            height, width = bgr.shape[:2]
-            message = types[self.msgtype](
-                header=types["std_msgs/msg/Header"](stamp=stamp, frame_id=_FRAME_ID),
-                height=height,
-                width=width,
-                encoding="bgr8",
-                is_bigendian=0,
-                step=3 * width,
-                data=np.ascontiguousarray(bgr).reshape(-1),
-            )
-            yield RawMessage(stamp_ns, store.serialize_cdr(message, self.msgtype), self.msgtype, self.topic)
+            yield image_message(bgr, "bgr8", stamp_ns)
 
     def frames(self, on_bad_frame: Callable[[FrameError], None] | None = None) -> Iterator[Frame]:  # noqa: ARG002
         """Decoded images.
@@ -85,8 +102,26 @@ class VideoSource:
         Raises:
             BagError: If the video vanished.
         """
+        for _, frame in self.recorded_frames():
+            yield frame
+
+    def recorded_frames(
+        self,
+        on_bad_frame: Callable[[FrameError], None] | None = None,  # noqa: ARG002
+    ) -> Iterator[tuple[int, Frame]]:
+        """As `frames`, each with the time of its recording, which is its stamp.
+
+        Args:
+            on_bad_frame: Unused, as for `frames`.
+
+        Yields:
+            Time in nanoseconds and the frame.
+
+        Raises:
+            BagError: If the video vanished.
+        """
         for stamp_ns, bgr in self._pictures():
-            yield Frame(np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8), stamp_ns, _FRAME_ID)
+            yield stamp_ns, Frame(np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8), stamp_ns, FRAME_ID)
 
     def stamps_ns(self) -> list[int]:
         """Capture time of every image that can be decoded.

@@ -12,7 +12,7 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 
 from robot_vision.errors import InvalidValueError
-from robot_vision.params import STAGES, Setting, StageParams, settings, updated
+from robot_vision.params import STAGES, Setting, StageParams, check_names, settings, updated
 
 INT64_LIMIT = 2**63 - 1
 
@@ -41,7 +41,7 @@ class StageParameters:
         """
         self._on_change = on_change
         self._check = check
-        _refuse_unknown(node)
+        check_names(node._parameter_overrides)
         self._values: dict[str, StageParams] = {}
         for stage in stages:
             with _naming(stage):
@@ -77,15 +77,6 @@ class StageParameters:
             with _naming(stage):
                 changed[stage] = updated(self._values[stage], values)
         return changed
-
-
-def _refuse_unknown(node: Node) -> None:
-    """A misspelt setting would be ignored silently. Settings of other stages are allowed: files are shared by nodes."""
-    for given in node._parameter_overrides:
-        stage, _, name = given.partition(".")
-        known = [setting.name for setting in settings(STAGES[stage])] if stage in STAGES else [name]
-        if name not in known:
-            raise InvalidValueError(f"parameter {given}: there is no such setting; {stage} has {', '.join(known)}")
 
 
 @contextmanager

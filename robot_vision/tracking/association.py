@@ -190,7 +190,8 @@ def _chosen(rows: Int64Array, columns: Int64Array, gains: Float64Array, shape: t
     best_row, best_column = linear_sum_assignment(cost)
     partner = np.full(shape[0], -1)
     partner[best_row] = best_column
-    return (partner.take(rows) == columns).nonzero()[0]
+    chosen: Int64Array = (partner.take(rows) == columns).nonzero()[0]
+    return chosen
 
 
 def _ranks(index: Int64Array, size: int) -> tuple[Int64Array, int]:
