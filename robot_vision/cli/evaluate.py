@@ -1,4 +1,4 @@
-"""`robot_vision evaluate`: measures a network or the tracker against labelled data and leaves a report."""
+"""`robot_vision evaluate`: measures a network, latents or the tracker against known data and leaves a report."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tqdm import tqdm
+
 from robot_vision.cli.tracking_data import add_sequences, chosen_sequences, tracker_numbers, whole_number
 from robot_vision.errors import MissingDependencyError
-from robot_vision.params import DetectorParams, SessionParams, Setting, TrackerParams, settings
+from robot_vision.params import DetectorParams, SessionParams, Setting, StageParams, TrackerParams, settings
 from robot_vision.types import Frame
 
 if TYPE_CHECKING:
@@ -21,10 +23,16 @@ if TYPE_CHECKING:
     from robot_vision.evaluation.ground_truth import LabelledBoxes
     from robot_vision.types import Detections
 
-HELP = "measure a network or the tracker against labelled data"
+HELP = "measure a detector, encoders or the tracker against labelled data"
 _DETECTOR = "accuracy of a detector on labelled images: AP, precision and recall, confusion, worst images"
+_LATENT = "how good the latents of one encoder or several are: reconstruction, probes, clusters, smoothness, novelty"
 _TRACKER = "accuracy of the tracker on detections with known truth: HOTA, MOTA, IDF1, id switches"
-_NEEDED = {"detector": ("matplotlib", "pycocotools", "tqdm"), "tracker": ("tqdm",)}
+_NEEDED: dict[str, tuple[str, ...]] = {
+    "detector": ("matplotlib", "pycocotools"),
+    "latent": ("matplotlib", "skimage", "sklearn"),
+    "tracker": (),
+}
+_PACKAGES = {"skimage": "scikit-image", "sklearn": "scikit-learn"}
 _SESSION_OPTIONS = ("provider", "allow_cpu", "threads")
 _DETECTOR_OPTIONS = (
     "iou_threshold", "max_detections", "class_agnostic", "slice_columns", "slice_rows", "slice_overlap",
@@ -35,13 +43,14 @@ _MOST_NAMES = 12
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Declare `evaluate detector` and `evaluate tracker`.
+    """Declare `evaluate detector`, `evaluate latent` and `evaluate tracker`.
 
     Args:
         parser: Parser of `robot_vision evaluate`.
     """
     products = parser.add_subparsers(dest="product", required=True, metavar="PRODUCT")
     _configure_detector(products.add_parser("detector", help=_DETECTOR, description=_DETECTOR))
+    _configure_latent(products.add_parser("latent", help=_LATENT, description=_LATENT))
     _configure_tracker(products.add_parser("tracker", help=_TRACKER, description=_TRACKER))
 
 
@@ -57,9 +66,23 @@ def _configure_detector(detector: argparse.ArgumentParser) -> None:
     )
     detector.add_argument("--worst", type=_count, default=9, help="most images on the sheet of the worst (default 9)")
     for params_type, names in ((SessionParams, _SESSION_OPTIONS), (DetectorParams, _DETECTOR_OPTIONS)):
-        for setting in settings(params_type):
-            if setting.name in names:
-                _add_option(detector, setting)
+        _add_options(detector, params_type, names)
+
+
+def _configure_latent(latent: argparse.ArgumentParser) -> None:
+    latent.add_argument(
+        "models", nargs="+", metavar="model", help="shipped model's name, or path of a card or an ONNX file"
+    )
+    latent.add_argument(
+        "--data", type=Path, nargs="+", required=True,
+        help="frames: COCO or YOLO folders or files, bags with or without a topic named ground_truth, videos",
+    )  # fmt: skip
+    latent.add_argument(
+        "--novel", type=Path, nargs="+", default=[], help="frames, as for --data, that the encoder should find novel"
+    )
+    latent.add_argument("--out", type=Path, required=True, help="folder for the report")
+    latent.add_argument("--every", type=whole_number, default=1, metavar="K", help="take every K-th frame (default 1)")
+    _add_options(latent, SessionParams, _SESSION_OPTIONS)
 
 
 def _configure_tracker(tracker: argparse.ArgumentParser) -> None:
@@ -68,6 +91,12 @@ def _configure_tracker(tracker: argparse.ArgumentParser) -> None:
     tracker.add_argument("--out", type=Path, required=True, help="folder for the report")
     for setting in tracker_numbers().values():
         _add_option(tracker, setting)
+
+
+def _add_options(parser: argparse.ArgumentParser, params_type: type[StageParams], names: Sequence[str]) -> None:
+    for setting in settings(params_type):
+        if setting.name in names:
+            _add_option(parser, setting)
 
 
 def _add_option(parser: argparse.ArgumentParser, setting: Setting) -> None:
@@ -94,8 +123,9 @@ def run(args: argparse.Namespace) -> int:
     """
     for name in _NEEDED[args.product]:
         if importlib.util.find_spec(name) is None:
-            raise MissingDependencyError(f"evaluation needs {name}; install it with: make setup")
-    return _evaluate_detector(args) if args.product == "detector" else _evaluate_tracker(args)
+            raise MissingDependencyError(f"evaluation needs {_PACKAGES.get(name, name)}; install it with: make setup")
+    products = {"detector": _evaluate_detector, "latent": _evaluate_latent, "tracker": _evaluate_tracker}
+    return products[args.product](args)
 
 
 def _evaluate_detector(args: argparse.Namespace) -> int:
@@ -126,9 +156,13 @@ def _evaluate_detector(args: argparse.Namespace) -> int:
     return 0
 
 
-def _evaluate_tracker(args: argparse.Namespace) -> int:
-    from tqdm import tqdm  # noqa: PLC0415 (only in the extras for evaluation and simulation)
+def _evaluate_latent(args: argparse.Namespace) -> int:
+    from robot_vision.cli.evaluate_latent import evaluate_latent  # noqa: PLC0415
 
+    return evaluate_latent(args, SessionParams(**{name: getattr(args, name) for name in _SESSION_OPTIONS}))
+
+
+def _evaluate_tracker(args: argparse.Namespace) -> int:
     from robot_vision.evaluation.sequences import evaluate_sequence  # noqa: PLC0415
     from robot_vision.evaluation.tracker_report import tracker_table, write_tracker_report  # noqa: PLC0415
 
@@ -161,8 +195,6 @@ def _listed(names: Sequence[str]) -> str:
 def _compared(
     detector: Detector, images: LabelledSet, common: CommonClasses
 ) -> tuple[list[LabelledBoxes], list[Detections]]:
-    from tqdm import tqdm  # noqa: PLC0415 (only in the extras for evaluation and simulation)
-
     truth, found = [], []
     for image in tqdm(images.images(), total=images.count, desc=detector.card.name, unit="image"):
         truth.append(common.labelled(image.truth))

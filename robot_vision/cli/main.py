@@ -12,7 +12,7 @@ from robot_vision.errors import RobotVisionError
 
 COMMANDS = {
     "demo": "replay a bag or video into the pipeline and report what it found",
-    "evaluate": "measure a network or the tracker against labelled data",
+    "evaluate": "measure a detector, encoders or the tracker against labelled data",
     "inspect": "say what a network is taken for, and from what evidence",
     "process": "detections, tracks and latents for bags and videos, written as bags",
     "replay": "publish a bag or video at its recorded rate",

@@ -25,7 +25,7 @@ PICTURES = {"curves.png", "confusion.png", "worst.png"}
 
 
 def needs_packages() -> None:
-    for name in ("matplotlib", "pycocotools", "tqdm"):
+    for name in ("matplotlib", "pycocotools"):
         pytest.importorskip(name, reason=f"needs {name}: run `make setup`")
 
 
@@ -127,7 +127,7 @@ def test_no_common_class_names_both_lists(coco, tmp_path, capsys) -> None:
     assert "box, ball, can" in said
 
 
-@pytest.mark.parametrize("missing", ["matplotlib", "tqdm"])
+@pytest.mark.parametrize("missing", ["matplotlib", "pycocotools"])
 def test_a_missing_package_is_named_before_any_work(missing, tmp_path, capsys, monkeypatch) -> None:
     """Not after minutes of detection; the data need not even exist."""
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == missing else object())
