@@ -1,4 +1,4 @@
-"""`robot_vision train`: trains a detector or a VAE, each with one command."""
+"""`robot_vision train`: trains a detector or an encoder, each with one command."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from robot_vision.errors import MissingDependencyError
 HELP = "train a detector or an encoder"
 _TRAINING = {
     "detector": "YOLO detector from labelled images (COCO, YOLO, bag), or from the simulated world",
-    "vae": "convolutional VAE from images, or from the simulated world",
+    "vae": "encoder (VAE, autoencoder, denoising autoencoder or PCA) from bags or images, or from the simulated world",
 }
 
 

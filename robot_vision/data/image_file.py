@@ -10,7 +10,7 @@ import numpy as np
 from robot_vision.errors import BagError
 from robot_vision.types import UInt8Array
 
-IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".webp"})
+IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"})
 
 
 def read_rgb(path: Path) -> UInt8Array:

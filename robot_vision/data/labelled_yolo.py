@@ -16,14 +16,13 @@ from typing import Any
 
 import yaml
 
-from robot_vision.data.image_file import read_rgb
+from robot_vision.data.image_file import IMAGE_SUFFIXES, read_rgb
 from robot_vision.data.labelled import ImageLabels, LabelledImage, LabelledSet, Part, drop_empty, labels_of
 from robot_vision.errors import BagError
 
 YOLO_FILES = ("data.yaml", "data.yml")
 OUTSIDE_TOLERANCE = 0.01
 """How far a box may reach beyond its image, as a share of the side: labelling tools round, and count pixels from 1."""
-_IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"})
 _EXPECTED = "expected `class cx cy width height`, or a class and at least three corners `x y`"
 
 
@@ -98,11 +97,11 @@ def _place(file: Path, content: dict[str, Any], part: Part, entry: str) -> Path:
 
 
 def _images_in(folder: Path) -> list[Path]:
-    found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in _IMAGE_SUFFIXES)
+    found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES)
     # Archives made on a Mac hold `._a.jpg`, which is no image, beside `a.jpg`.
     paths = [path for path in found if not path.name.startswith(".")]
     if not paths:
-        raise BagError(f"{folder}: holds no images ({', '.join(sorted(_IMAGE_SUFFIXES))})")
+        raise BagError(f"{folder}: holds no images ({', '.join(sorted(IMAGE_SUFFIXES))})")
     return paths
 
 

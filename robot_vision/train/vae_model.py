@@ -1,4 +1,4 @@
-"""Convolutional variational autoencoder: networks and objective.
+"""Convolutional autoencoder, variational or plain: networks and objective.
 
 After Kingma & Welling, "Auto-Encoding Variational Bayes" (2014), and Rezende, Mohamed & Wierstra, "Stochastic
 Backpropagation and Approximate Inference in Deep Generative Models" (2014). Symbols of the papers and their names here:
@@ -30,6 +30,7 @@ class VaeShape:
 
     Attributes:
         latent_size: Number of latent dimensions.
+        variational: Whether the encoder gives a log-variance besides the mean.
         encoder_channels: Channels after each of the four stride-2 convolutions, 64 to 4 pixels.
         decoder_channels: Channels before each of the four stride-2 transposed convolutions, 4 to 64 pixels.
 
@@ -38,6 +39,7 @@ class VaeShape:
     """
 
     latent_size: int = 32
+    variational: bool = True
     encoder_channels: tuple[int, int, int, int] = (32, 48, 96, 128)
     decoder_channels: tuple[int, int, int, int] = (192, 96, 64, 32)
 
@@ -51,7 +53,7 @@ class VaeShape:
 
 
 class EncoderNetwork(nn.Module):
-    """q(z|x): images to mean and log-variance."""
+    """q(z|x): images to mean and log-variance, or to the latent of a plain autoencoder."""
 
     def __init__(self, shape: VaeShape) -> None:
         super().__init__()
@@ -60,19 +62,21 @@ class EncoderNetwork(nn.Module):
         for before, after in pairwise(channels):
             stages += [nn.Conv2d(before, after, 4, 2, 1, bias=False), nn.BatchNorm2d(after), nn.ReLU()]
         self.features = nn.Sequential(*stages)
-        self.head = nn.Linear(channels[-1] * FEATURE_SIZE**2, 2 * shape.latent_size)
+        self.parts = 2 if shape.variational else 1
+        self.head = nn.Linear(channels[-1] * FEATURE_SIZE**2, self.parts * shape.latent_size)
 
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         """Posterior of each image.
 
         Args:
             images: (N, 3, 64, 64) float32 in [0, 1].
 
         Returns:
-            mean (N, D) and log_variance (N, D); the latter is kept within `LOG_VARIANCE_LIMITS`.
+            mean (N, D) and log_variance (N, D); the latter is kept within `LOG_VARIANCE_LIMITS`. Not variational: the
+            mean only.
         """
-        mean, log_variance = self.head(self.features(images).flatten(1)).chunk(2, dim=1)
-        return mean, log_variance.clamp(*LOG_VARIANCE_LIMITS)
+        mean, *log_variance = self.head(self.features(images).flatten(1)).chunk(self.parts, dim=1)
+        return mean, *(values.clamp(*LOG_VARIANCE_LIMITS) for values in log_variance)
 
 
 class DecoderNetwork(nn.Module):
@@ -101,7 +105,7 @@ class DecoderNetwork(nn.Module):
         return self.stages(self.unflatten(self.stem(latents)))
 
 
-class Vae(nn.Module):
+class Autoencoder(nn.Module):
     """Encoder and decoder together."""
 
     def __init__(self, shape: VaeShape) -> None:
@@ -109,19 +113,19 @@ class Vae(nn.Module):
         self.encoder = EncoderNetwork(shape)
         self.decoder = DecoderNetwork(shape)
 
-    def forward(self, images: Tensor, noise: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(self, images: Tensor, noise: Tensor) -> tuple[Tensor, ...]:
         """Reconstruct images from one sample of their posterior, z = mu + sigma * noise.
 
         Args:
             images: (N, 3, 64, 64) float32 in [0, 1].
-            noise: (N, D) float32, standard normal.
+            noise: (N, D) float32, standard normal; unused if not variational.
 
         Returns:
-            Reconstructions (N, 3, 64, 64), mean (N, D) and log_variance (N, D).
+            Reconstructions (N, 3, 64, 64), mean (N, D) and, if variational, log_variance (N, D).
         """
-        mean, log_variance = self.encoder(images)
-        latents = mean + torch.exp(0.5 * log_variance) * noise
-        return self.decoder(latents), mean, log_variance
+        mean, *log_variance = self.encoder(images)
+        latents = mean + torch.exp(0.5 * log_variance[0]) * noise if log_variance else mean
+        return self.decoder(latents), mean, *log_variance
 
 
 def gaussian_kl(mean: Tensor, log_variance: Tensor) -> Tensor:
@@ -137,23 +141,28 @@ def gaussian_kl(mean: Tensor, log_variance: Tensor) -> Tensor:
     return 0.5 * (mean.square() + log_variance.exp() - 1.0 - log_variance)
 
 
-def gaussian_nll(images: Tensor, reconstructions: Tensor, likelihood: Likelihood, sigma: float) -> Tensor:
+def gaussian_nll(
+    images: Tensor, reconstructions: Tensor, likelihood: Likelihood, sigma: float, weights: Tensor | None = None
+) -> Tensor:
     """Negative log-likelihood -log N(x; x-hat, sigma^2 I).
 
     With `optimal`, sigma is the one that maximises the likelihood of this batch, that is the root of its mean squared
     error (Rybkin, Daniilidis & Levine, "Simple and Effective VAE Training with Calibrated Decoders", 2021); weighting
-    of reconstruction against KL then needs no tuning.
+    of reconstruction against KL then needs no tuning. With weights w of mean 1, each squared error e becomes w e, also
+    in that mean: 1/2 sum(w e / sigma^2 + log sigma^2 + log 2 pi).
 
     Args:
         images: (N, 3, H, W) in [0, 1].
         reconstructions: (N, 3, H, W).
         likelihood: `optimal` or `fixed`.
         sigma: Standard deviation used with `fixed`.
+        weights: (N, 1, H, W) of mean 1 over each image; None weighs all pixels the same.
 
     Returns:
         (N,), nats per image.
     """
-    errors = (images - reconstructions).square().flatten(1)
+    squares = (images - reconstructions).square()
+    errors = (squares if weights is None else squares * weights).flatten(1)
     if likelihood == "optimal":
         variance = errors.mean().clamp(min=MIN_SIGMA**2)
     else:
@@ -162,39 +171,39 @@ def gaussian_nll(images: Tensor, reconstructions: Tensor, likelihood: Likelihood
 
 
 class Objective(NamedTuple):
-    """Parts of the negative evidence lower bound of one batch.
+    """What is minimised over one batch, and its parts.
 
     Attributes:
         loss: Scalar that is minimised, nats per image.
         nll: Scalar, reconstruction part, nats per image.
-        kl_per_dimension: (D,), mean KL of each latent dimension, nats, without free bits.
-        mse: Scalar, mean squared error in [0, 1] units.
+        kl_per_dimension: (D,), mean KL of each latent dimension, nats, without free bits; None if not variational.
+        mse: Scalar, mean squared error in [0, 1] units, unweighted.
     """
 
     loss: Tensor
     nll: Tensor
-    kl_per_dimension: Tensor
+    kl_per_dimension: Tensor | None
     mse: Tensor
 
 
 def negative_elbo(
     images: Tensor,
     reconstructions: Tensor,
-    mean: Tensor,
-    log_variance: Tensor,
+    posterior: tuple[Tensor, Tensor] | None,
     *,
+    weights: Tensor | None = None,
     likelihood: Likelihood = "optimal",
     sigma: float = 0.1,
     beta: float = 1.0,
     free_bits: float = 0.0,
 ) -> Objective:
-    """Negative evidence lower bound with weighted KL and free bits.
+    """Negative evidence lower bound with weighted KL and free bits; of a plain autoencoder its reconstruction part.
 
     Args:
         images: (N, 3, H, W) in [0, 1].
         reconstructions: (N, 3, H, W), decoded from a posterior sample.
-        mean: (N, D).
-        log_variance: (N, D).
+        posterior: Mean (N, D) and log-variance (N, D); None for a plain autoencoder, which has no KL.
+        weights: See `gaussian_nll`.
         likelihood: See `gaussian_nll`.
         sigma: See `gaussian_nll`.
         beta: Weight of the KL (Higgins et al., "beta-VAE", 2017); 1 is the bound itself.
@@ -204,8 +213,10 @@ def negative_elbo(
     Returns:
         Loss and its parts.
     """
-    nll = gaussian_nll(images, reconstructions, likelihood, sigma).mean()
-    kl_per_dimension = gaussian_kl(mean, log_variance).mean(dim=0)
-    charged = kl_per_dimension.clamp(min=free_bits).sum()
+    nll = gaussian_nll(images, reconstructions, likelihood, sigma, weights).mean()
     mse = (images - reconstructions).square().mean()
+    if posterior is None:
+        return Objective(nll, nll, None, mse)
+    kl_per_dimension = gaussian_kl(*posterior).mean(dim=0)
+    charged = kl_per_dimension.clamp(min=free_bits).sum()
     return Objective(nll + beta * charged, nll, kl_per_dimension, mse)

@@ -1,4 +1,4 @@
-"""What a trained VAE is worth: figures on held-out frames beside a linear baseline, and pictures to look at."""
+"""What a trained encoder is worth: figures on held-out frames beside a linear baseline, and pictures to look at."""
 
 from __future__ import annotations
 
@@ -9,34 +9,32 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import numpy.typing as npt
-from scipy.sparse.linalg import svds
+from torch import nn
 
-from robot_vision.errors import InvalidValueError
 from robot_vision.train.curves import Panel, write_panels
+from robot_vision.train.pca import LinearAutoencoder, principal_components
 from robot_vision.train.vae_fit import reconstruct
-from robot_vision.train.vae_model import Vae, gaussian_kl
+from robot_vision.train.vae_model import gaussian_kl
 from robot_vision.types import Float32Array, UInt8Array
 
 ACTIVE_VARIANCE = 0.01
-PCA_FRAMES = 10_000
 
 
 @dataclass(frozen=True)
 class VaeFigures:
-    """Figures of one VAE on held-out frames; reconstructions are decoded from posterior means.
+    """Figures of one encoder on held-out frames; reconstructions are decoded from the means.
 
     Attributes:
         statistics_mean: (D,) mean over frames of each latent mean.
         statistics_std: (D,) standard deviation over frames of each latent mean.
-        kl_per_dimension: (D,) nats.
+        kl_per_dimension: (D,) nats; None if not variational.
         frame_errors: (N,) mean squared error of each frame in [0, 1] units.
         reconstructions: (N, 3, H, W) float32 in [0, 1].
     """
 
     statistics_mean: Float32Array
     statistics_std: Float32Array
-    kl_per_dimension: Float32Array
+    kl_per_dimension: Float32Array | None
     frame_errors: Float32Array
     reconstructions: Float32Array
 
@@ -49,25 +47,26 @@ class VaeFigures:
     def collapsed_dimensions(self) -> list[int]:
         """Dimensions that carry nothing: the variance of their mean over frames is at most 0.01.
 
-        Criterion of Burda, Grosse & Salakhutdinov, "Importance Weighted Autoencoders" (2016), section 4.2.
+        Criterion of Burda, Grosse & Salakhutdinov, "Importance Weighted Autoencoders" (2016), section 4.2; it means
+        something for a variational autoencoder only, whose prior sets the scale.
         """
         return [int(index) for index in np.flatnonzero(self.statistics_std**2 <= ACTIVE_VARIANCE)]
 
 
-def measure(vae: Vae, held_out: UInt8Array) -> VaeFigures:
-    """Figures of a VAE.
+def measure(networks: nn.Module, held_out: UInt8Array) -> VaeFigures:
+    """Figures of an encoder and its decoder.
 
     Args:
-        vae: Trained networks.
+        networks: Trained `Autoencoder` or `LinearAutoencoder`.
         held_out: (N, 3, H, W) uint8, not used in training.
 
     Returns:
         The figures.
     """
-    mean, log_variance, images = reconstruct(vae, held_out)
+    mean, log_variance, images = reconstruct(networks, held_out)
     errors = frame_errors(held_out, images.numpy())
-    kl = gaussian_kl(mean, log_variance).mean(dim=0)
-    return VaeFigures(mean.mean(dim=0).numpy(), mean.numpy().std(axis=0), kl.numpy(), errors, images.numpy())
+    kl = None if log_variance is None else gaussian_kl(mean, log_variance).mean(dim=0).numpy()
+    return VaeFigures(mean.mean(dim=0).numpy(), mean.numpy().std(axis=0), kl, errors, images.numpy())
 
 
 def frame_errors(frames: UInt8Array, images: Float32Array) -> Float32Array:
@@ -89,11 +88,27 @@ def psnr_db(mse: float) -> float:
     return -10 * math.log10(max(mse, np.finfo(np.float32).tiny))
 
 
+def salient_error(frames: UInt8Array, images: Float32Array, coverage: UInt8Array) -> float:
+    """Mean squared error inside the boxes of all frames together.
+
+    Args:
+        frames: (N, 3, H, W) uint8.
+        images: (N, 3, H, W) float32 in [0, 1].
+        coverage: (N, 1, H, W) uint8, share of each pixel that lies in a box, 255 for all of it.
+
+    Returns:
+        In [0, 1] units; NaN if there is no box.
+    """
+    squares = np.square(images - frames.astype(np.float32) / 255).mean(axis=1, keepdims=True)
+    weight = float(coverage.sum(dtype=np.float64))
+    return float((squares * coverage).sum(dtype=np.float64)) / weight if weight else math.nan
+
+
 def pca_error(frames: UInt8Array, held_out: UInt8Array, components: int) -> float:
     """Held-out error of principal component analysis: the best linear code of the same size.
 
     Args:
-        frames: (N, 3, H, W) uint8; components are fitted to at most 10 000 of them, evenly spaced.
+        frames: (N, 3, H, W) uint8, which the components are fitted to.
         held_out: (M, 3, H, W) uint8.
         components: Number of components.
 
@@ -101,19 +116,10 @@ def pca_error(frames: UInt8Array, held_out: UInt8Array, components: int) -> floa
         Mean squared error in [0, 1] units.
 
     Raises:
-        InvalidValueError: If there are too few frames for that many components.
+        InvalidValueError: If there are too few frames for that many components, or all are equal.
     """
-    if len(frames) <= components:
-        raise InvalidValueError(
-            f"{components} principal components need more than {components} frames, got {len(frames)}"
-        )
-    stride = -(-len(frames) // PCA_FRAMES)
-    fitted = frames[::stride].reshape(-1, frames[0].size).astype(np.float32) / 255
-    centre = fitted.mean(axis=0)
-    _, _, basis = svds(fitted - centre, k=components, random_state=0)
-    deviations = held_out.reshape(len(held_out), -1).astype(np.float32) / 255 - centre
-    remainder: npt.NDArray[np.float32] = deviations - (deviations @ basis.T) @ basis
-    return float(np.square(remainder).mean(dtype=np.float64))
+    networks = LinearAutoencoder.of(principal_components(frames, components), frames.shape[1:])
+    return measure(networks, held_out).mse
 
 
 def write_comparison(path: Path, frames: UInt8Array, images: Float32Array, columns: int = 12) -> None:
@@ -140,14 +146,13 @@ def _strip(images: UInt8Array) -> UInt8Array:
 
 
 def write_curves(path: Path, history: Sequence[dict[str, float]]) -> None:
-    """Plot error and KL over the epochs.
+    """Plot the error over the epochs, and the KL of a variational autoencoder.
 
     Args:
         path: PNG to write.
         history: One dict per epoch, as `Fit.history`.
     """
-    panels = (
-        Panel("mean squared error", {"training": "mse", "held out": "held_out_mse"}),
-        Panel("KL, nats per frame", {"training": "kl", "held out": "held_out_kl"}),
-    )
+    panels = [Panel("mean squared error", {"training": "mse", "held out": "held_out_mse"})]
+    if "kl" in history[0]:
+        panels.append(Panel("KL, nats per frame", {"training": "kl", "held out": "held_out_kl"}))
     write_panels(path, history, panels)

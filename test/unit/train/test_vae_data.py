@@ -1,71 +1,13 @@
-"""Frames for training equal those of deployment, and random views stay inside their image."""
+"""Batches, random views of image and weights, and masking noise."""
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 import pytest
 
-from robot_vision.errors import BagError
-
 torch = pytest.importorskip("torch", reason="needs torch: run `make train-env`")
 
-from robot_vision.preprocess import Preprocessor  # noqa: E402
-from robot_vision.train.vae import VAE_INPUT  # noqa: E402
-from robot_vision.train.vae_data import augment, batches, find_images, load_frames, split_tail, to_images  # noqa: E402
-
-
-@pytest.fixture
-def folder(tmp_path):
-    rng = np.random.default_rng(0)
-    (tmp_path / "images").mkdir()
-    for number in range(3):
-        pixels = cv2.resize(rng.integers(0, 256, (8, 8, 3), dtype=np.uint8), (320, 240))
-        cv2.imwrite(str(tmp_path / "images" / f"{number}.png"), pixels)
-    return tmp_path
-
-
-def test_cached_bytes_give_exactly_the_deployed_network_input(folder):
-    paths = find_images(folder)
-    frames = load_frames(paths, VAE_INPUT, folder / "cache")
-    deployed = np.empty((1, 3, 64, 64), np.float32)
-    for path, image in zip(paths, to_images(frames).numpy(), strict=True):
-        Preprocessor(VAE_INPUT).fill(cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB), deployed)
-        np.testing.assert_allclose(image, deployed[0], rtol=1e-6)
-
-
-def test_the_cache_is_used_while_files_are_the_same_and_made_anew_when_one_changes(folder):
-    paths = find_images(folder)
-    first = load_frames(paths, VAE_INPUT, folder / "cache")
-    cache_file = next((folder / "cache").iterdir())
-    np.save(cache_file, np.zeros_like(first))
-    assert not load_frames(paths, VAE_INPUT, folder / "cache").any()
-    cv2.imwrite(str(paths[0]), np.full((100, 100, 3), 9, np.uint8))
-    again = load_frames(paths, VAE_INPUT, folder / "cache")
-    assert (again[0] == 9).all()
-    np.testing.assert_array_equal(again[1:], first[1:])
-
-
-def test_a_plain_folder_of_images_works_too(folder):
-    assert [path.name for path in find_images(folder / "images")] == ["0.png", "1.png", "2.png"]
-
-
-def test_a_missing_folder_an_empty_one_and_a_broken_image_are_named(folder, tmp_path):
-    with pytest.raises(BagError, match="nowhere: no such folder"):
-        find_images(tmp_path / "nowhere")
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(BagError, match="empty: holds no images"):
-        find_images(tmp_path / "empty")
-    (folder / "images" / "1.png").write_bytes(b"no image")
-    with pytest.raises(BagError, match=r"1\.png: not a readable image"):
-        load_frames(find_images(folder), VAE_INPUT, folder / "cache")
-
-
-def test_held_out_frames_are_the_last_tenth_so_that_neighbours_do_not_leak(tmp_path):
-    paths = [tmp_path / f"{number:03}.png" for number in range(50)]
-    assert split_tail(paths) == (paths[:45], paths[45:])
-    with pytest.raises(BagError, match="at least two"):
-        split_tail(paths[:1])
+from robot_vision.train.vae_data import augment, batches, corrupt, pixel_weights  # noqa: E402
 
 
 def test_an_epoch_has_every_image_once_apart_from_the_incomplete_batch():
@@ -92,3 +34,43 @@ def test_views_depend_on_the_generator_only():
     images = torch.rand(4, 3, 64, 64)
     assert torch.equal(augment(images, np.random.default_rng(3)), augment(images, np.random.default_rng(3)))
     assert not torch.equal(augment(images, np.random.default_rng(3)), augment(images, np.random.default_rng(4)))
+
+
+def test_the_fourth_channel_moves_with_the_image_and_keeps_its_values():
+    """A white square on black, and the same square as coverage: in every view they lie on the same pixels."""
+    square = torch.zeros(32, 1, 64, 64)
+    for number in range(32):
+        square[number, :, number : number + 20, 8:30] = 1.0
+    views = augment(square.expand(-1, 4, -1, -1).contiguous(), np.random.default_rng(0))
+    colour, coverage = views[:, :3], views[:, 3:]
+    assert torch.equal(colour > 0, (coverage > 0).expand_as(colour))
+    assert not torch.equal(coverage, square)
+    assert coverage.amax(dim=(1, 2, 3)).tolist() == pytest.approx([1.0] * 32, abs=1e-6)
+
+
+def test_the_view_of_an_image_is_the_same_with_and_without_coverage():
+    images, coverage = torch.rand(6, 3, 64, 64), torch.rand(6, 1, 64, 64)
+    alone = augment(images, np.random.default_rng(5))
+    together = augment(torch.cat([images, coverage], dim=1), np.random.default_rng(5))
+    assert torch.equal(alone, together[:, :3])
+
+
+def test_a_pixel_in_a_box_counts_as_many_times_as_asked_for_and_the_mean_stays_one():
+    coverage = torch.zeros(2, 1, 8, 8)
+    coverage[0, :, :4, :4] = 1.0
+    coverage[0, :, 7, 7] = 0.5
+    weights = pixel_weights(coverage, 4.0)
+    assert (weights[0, 0, 0, 0] / weights[0, 0, 5, 5]).item() == pytest.approx(5.0)
+    assert (weights[0, 0, 7, 7] / weights[0, 0, 5, 5]).item() == pytest.approx(3.0)
+    assert weights.mean(dim=(1, 2, 3)).tolist() == pytest.approx([1.0, 1.0])
+    assert (weights[1] == 1).all()
+
+
+def test_masking_noise_blackens_whole_pixels_of_the_share_asked_for_and_nothing_else():
+    images = torch.rand(20, 3, 64, 64) * 0.9 + 0.1
+    noisy = corrupt(images, 0.25, torch.Generator().manual_seed(0))
+    black = (noisy == 0).all(dim=1, keepdim=True)
+    assert torch.equal(torch.where(black, torch.zeros(()), images), noisy)
+    assert black.float().mean().item() == pytest.approx(0.25, abs=0.01)
+    assert (images >= 0.1).all()
+    assert torch.equal(noisy, corrupt(images, 0.25, torch.Generator().manual_seed(0)))

@@ -1,4 +1,4 @@
-"""The VAE's objective against numerical integration, torch's distributions and closed forms."""
+"""The autoencoders' objective against numerical integration, torch's distributions and closed forms."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from scipy import integrate, stats
 torch = pytest.importorskip("torch", reason="needs torch: run `make train-env`")
 
 from robot_vision.errors import InvalidValueError  # noqa: E402
-from robot_vision.train.vae_model import Vae, VaeShape, gaussian_kl, gaussian_nll, negative_elbo  # noqa: E402
+from robot_vision.train.vae_data import pixel_weights  # noqa: E402
+from robot_vision.train.vae_model import Autoencoder, VaeShape, gaussian_kl, gaussian_nll, negative_elbo  # noqa: E402
 
 POSTERIORS = [(0.0, 1.0), (1.5, 0.3), (-2.0, 2.5), (0.1, 0.05)]
 
@@ -59,8 +60,7 @@ def test_bound_equals_the_evidence_of_a_linear_gaussian_model_at_its_exact_poste
     objective = negative_elbo(
         x.view(1, 3, 1, 1).expand_as(reconstructions),
         reconstructions,
-        mean.expand(200_000, 1),
-        variance.log().expand(200_000, 1),
+        (mean.expand(200_000, 1), variance.log().expand(200_000, 1)),
         likelihood="fixed",
         sigma=sigma,
     )
@@ -72,23 +72,61 @@ def test_bound_equals_the_evidence_of_a_linear_gaussian_model_at_its_exact_poste
 def test_perfect_reconstruction_at_the_prior_costs_the_constant_of_the_density_only():
     images = torch.rand(3, 3, 4, 4)
     zeros = torch.zeros(3, 5)
-    objective = negative_elbo(images, images, zeros, zeros, likelihood="fixed", sigma=1.0)
+    objective = negative_elbo(images, images, (zeros, zeros), likelihood="fixed", sigma=1.0)
     assert objective.loss.item() == pytest.approx(48 * 0.5 * math.log(2 * math.pi), rel=1e-5)
     assert objective.kl_per_dimension.tolist() == [0.0] * 5
 
 
 def test_beta_weighs_the_kl_and_free_bits_are_per_dimension():
     images = torch.zeros(1, 3, 2, 2)
-    mean, log_variance = torch.tensor([[2.0, 0.0]]), torch.zeros(1, 2)  # KL 2 nats and 0 nats
-    base = negative_elbo(images, images, mean, log_variance, likelihood="fixed", beta=0.0).loss
-    with_beta = negative_elbo(images, images, mean, log_variance, likelihood="fixed", beta=3.0).loss
-    free = negative_elbo(images, images, mean, log_variance, likelihood="fixed", free_bits=0.5).loss
+    posterior = torch.tensor([[2.0, 0.0]]), torch.zeros(1, 2)  # KL 2 nats and 0 nats
+    base = negative_elbo(images, images, posterior, likelihood="fixed", beta=0.0).loss
+    with_beta = negative_elbo(images, images, posterior, likelihood="fixed", beta=3.0).loss
+    free = negative_elbo(images, images, posterior, likelihood="fixed", free_bits=0.5).loss
     assert (with_beta - base).item() == pytest.approx(6.0, abs=1e-5)
     assert (free - base).item() == pytest.approx(2.5, abs=1e-5)
 
 
+def test_weights_of_one_leave_the_objective_as_it_is():
+    images, reconstructions = torch.rand(3, 3, 8, 8), torch.rand(3, 3, 8, 8)
+    posterior = torch.randn(3, 2), torch.randn(3, 2)
+    weights = pixel_weights(torch.rand(3, 1, 8, 8), 0.0)
+    for likelihood in ("optimal", "fixed"):
+        plain = negative_elbo(images, reconstructions, posterior, likelihood=likelihood)
+        weighted = negative_elbo(images, reconstructions, posterior, weights=weights, likelihood=likelihood)
+        assert torch.equal(plain.loss, weighted.loss)
+
+
+def test_an_error_in_a_box_costs_more_and_one_outside_less_than_unweighted():
+    """Against a sum over the pixels one by one, of an image with one box of weight 4 on a background of weight 1."""
+    coverage = torch.zeros(1, 1, 4, 4)
+    coverage[..., :2, :2] = 1.0
+    weights = pixel_weights(coverage, 3.0)
+    images, reconstructions = torch.rand(1, 3, 4, 4), torch.rand(1, 3, 4, 4)
+    mean_weight = (4 * 4.0 + 12 * 1.0) / 16
+    expected = 0.0
+    for channel, row, column in np.ndindex(3, 4, 4):
+        weight = (4.0 if row < 2 and column < 2 else 1.0) / mean_weight
+        error = float(images[0, channel, row, column] - reconstructions[0, channel, row, column])
+        expected += 0.5 * weight * error**2 / 0.2**2 + math.log(0.2) + 0.5 * math.log(2 * math.pi)
+    objective = negative_elbo(images, reconstructions, None, weights=weights, likelihood="fixed", sigma=0.2)
+    assert objective.loss.item() == pytest.approx(expected, rel=1e-5)
+    assert objective.mse.item() == pytest.approx((images - reconstructions).square().mean().item())
+
+
+def test_a_plain_autoencoder_decodes_its_mean_and_pays_for_the_error_only():
+    networks = Autoencoder(VaeShape(latent_size=5, variational=False)).eval()
+    pixels = torch.rand(2, 3, 64, 64)
+    with torch.no_grad():
+        images, mean = networks(pixels, torch.randn(2, 5))
+        torch.testing.assert_close(images, networks.decoder(mean))
+    objective = negative_elbo(pixels, images, None)
+    assert objective.kl_per_dimension is None
+    assert torch.equal(objective.loss, objective.nll)
+
+
 def test_networks_have_the_deployed_shapes_and_images_in_range():
-    vae = Vae(VaeShape(latent_size=7))
+    vae = Autoencoder(VaeShape(latent_size=7))
     images, mean, log_variance = vae(torch.rand(2, 3, 64, 64), torch.randn(2, 7))
     assert (images.shape, mean.shape, log_variance.shape) == ((2, 3, 64, 64), (2, 7), (2, 7))
     assert 0 <= images.min() <= images.max() <= 1
@@ -96,7 +134,7 @@ def test_networks_have_the_deployed_shapes_and_images_in_range():
 
 def test_noise_reaches_the_reconstruction_scaled_by_the_posteriors_sigma():
     """Against a hand-made sample: z = mu + exp(log_variance / 2) * noise."""
-    vae = Vae(VaeShape(latent_size=4)).eval()
+    vae = Autoencoder(VaeShape(latent_size=4)).eval()
     pixels, noise = torch.rand(2, 3, 64, 64), torch.randn(2, 4)
     with torch.no_grad():
         images, mean, log_variance = vae(pixels, noise)
@@ -105,7 +143,7 @@ def test_noise_reaches_the_reconstruction_scaled_by_the_posteriors_sigma():
 
 
 def test_shipped_sizes_stay_within_the_budget_of_a_robot():
-    vae = Vae(VaeShape())
+    vae = Autoencoder(VaeShape())
     encoder, decoder = (sum(p.numel() for p in part.parameters()) for part in (vae.encoder, vae.decoder))
     assert encoder <= 600_000
     assert 4 * (encoder + decoder) <= 5e6

@@ -1,4 +1,4 @@
-"""Figures of a VAE: the linear baseline and error measures against direct computation."""
+"""Figures of an encoder: the linear baseline and error measures against direct computation."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from robot_vision.train.vae_report import (  # noqa: E402
     frame_errors,
     pca_error,
     psnr_db,
+    salient_error,
     write_comparison,
     write_curves,
 )
@@ -41,7 +42,7 @@ def test_pca_reconstructs_a_space_of_its_own_size_exactly():
 
 
 def test_pca_needs_more_frames_than_components(frames):
-    with pytest.raises(InvalidValueError, match="more than 40 frames, got 40"):
+    with pytest.raises(InvalidValueError, match="more than 40 training frames"):
         pca_error(frames, frames, 40)
 
 
@@ -50,6 +51,16 @@ def test_frame_errors_and_psnr_of_known_differences():
     images = np.stack([np.full((3, 4, 4), 0.2), np.full((3, 4, 4), 0.3)]).astype(np.float32)
     np.testing.assert_allclose(frame_errors(frames, images), [0.0, 0.01], atol=1e-8)
     assert psnr_db(0.01) == pytest.approx(20.0)
+
+
+def test_the_error_in_boxes_leaves_out_the_rest_and_counts_half_pixels_half():
+    frames = np.full((2, 3, 2, 2), 51, np.uint8)  # 0.2
+    images = np.full((2, 3, 2, 2), 0.2, np.float32)
+    images[0, :, 0, 0], images[0, :, 1, 1] = 0.3, 0.9
+    coverage = np.zeros((2, 1, 2, 2), np.uint8)
+    coverage[0, 0, 0], coverage[1, 0, 1, 1] = (100, 50), 50
+    assert salient_error(frames, images, coverage) == pytest.approx(0.5 * 0.1**2, rel=1e-4)
+    assert np.isnan(salient_error(frames, images, np.zeros_like(coverage)))
 
 
 def test_a_dimension_whose_mean_never_moves_counts_as_collapsed():
@@ -72,3 +83,5 @@ def test_curves_are_an_image(tmp_path):
     names = ("mse", "kl", "held_out_mse", "held_out_kl")
     write_curves(tmp_path / "curves.png", [dict.fromkeys(names, 1.0 / (epoch + 1)) for epoch in range(3)])
     assert cv2.imread(str(tmp_path / "curves.png")).shape[:2] == (480, 1200)
+    write_curves(tmp_path / "curves.png", [{"mse": 1.0, "held_out_mse": 2.0}] * 3)
+    assert cv2.imread(str(tmp_path / "curves.png")).shape[:2] == (480, 600)
