@@ -52,6 +52,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
     _configure_detector(products.add_parser("detector", help=_DETECTOR, description=_DETECTOR))
     _configure_latent(products.add_parser("latent", help=_LATENT, description=_LATENT))
     _configure_tracker(products.add_parser("tracker", help=_TRACKER, description=_TRACKER))
+    for product in products.choices.values():
+        product.add_argument(
+            "--baseline",
+            type=Path,
+            metavar="REPORT",
+            help="report.json of an earlier run; exit status 1 if a figure fell",
+        )
+        product.add_argument(
+            "--margin", type=_score, default=0.01, help="how far a figure may fall below the baseline (default 0.01)"
+        )
 
 
 def _configure_detector(detector: argparse.ArgumentParser) -> None:
@@ -125,7 +135,18 @@ def run(args: argparse.Namespace) -> int:
         if importlib.util.find_spec(name) is None:
             raise MissingDependencyError(f"evaluation needs {_PACKAGES.get(name, name)}; install it with: make setup")
     products = {"detector": _evaluate_detector, "latent": _evaluate_latent, "tracker": _evaluate_tracker}
-    return products[args.product](args)
+    if args.baseline is None:
+        return products[args.product](args)
+    from robot_vision.evaluation.baseline import falls, read_report  # noqa: PLC0415
+
+    # Read first: the report may be written over it.
+    before = read_report(args.baseline)
+    status = products[args.product](args)
+    fallen = falls(read_report(args.out / "report.json"), before, args.margin)
+    for fall in fallen:
+        print(f"fell: {fall}")
+    print(f"{len(fallen)} of {len(before)} figures of {args.baseline} fell by more than {args.margin:g}")
+    return 1 if fallen else status
 
 
 def _evaluate_detector(args: argparse.Namespace) -> int:

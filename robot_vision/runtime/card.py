@@ -77,8 +77,8 @@ class LatentSpec:
             `mean.reshape(C, H, W)` or `mean.reshape(T, C)` is the output again.
         log_variance_output: Name of the output that holds the log-variance, of as many values; None if the encoder has
             none, and `LatentState.log_variance` is then empty.
-        statistics_mean: Mean of each dimension over the training frames; None if not given.
-        statistics_std: Standard deviation of each dimension over the training frames; None if not given.
+        statistics_mean: Mean of each dimension over held-out frames; None if not given.
+        statistics_std: Standard deviation of each dimension over held-out frames; None if not given.
         decoder: Card of the matching decoder; None if there is none.
         novelty_error_mean: Mean reconstruction error (mean squared, network values) of the calibration frames.
         novelty_error_std: Its standard deviation; both None where novelty cannot be computed.
