@@ -6,7 +6,12 @@ import argparse
 import importlib
 import json
 import multiprocessing
+import multiprocessing.connection
+import os
+import shutil
+import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, wait
 from dataclasses import dataclass, replace
@@ -28,6 +33,9 @@ HELP = "detections, tracks and latents for bags and videos, written as bags"
 NODE = "perception_node"
 _REFRESH_S = 0.5
 _WORST_PROBLEMS = 5
+_RATES_HZ = (1.0, 240.0)
+"""Slowest and fastest video."""
+_TERMINATED = 128 + signal.SIGTERM
 
 
 @dataclass(frozen=True)
@@ -108,11 +116,17 @@ def run(args: argparse.Namespace) -> int:
     """
     if args.jobs < 1:
         raise InvalidValueError(f"--jobs: must be at least 1, got {args.jobs}")
-    settings = json.dumps(read_parameters(args.params, NODE) if args.params else {})
+    # A value that JSON does not know, such as a date, is no setting of ours.
+    settings = json.dumps(read_parameters(args.params, NODE) if args.params else {}, default=str)
     tasks = open_tasks(args)
     # Before anything else is done: a wrong model or setting is one error, not one a recording.
     open_pipeline(settings)
-    args.out.mkdir(parents=True, exist_ok=True)
+    try:
+        args.out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BagError(f"--out {args.out}: the folder cannot be made: {error.strerror}") from error
+    # Whoever ends the command politely, such as systemd, shall find nothing half done.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(_TERMINATED))
     frames = sum(map(_length, tasks))
     with tqdm(total=frames, unit="frame", disable=None) as bar:
         if args.ray is not None:
@@ -164,7 +178,14 @@ def open_tasks(args: argparse.Namespace) -> list[Task]:
     finished = [bag for bag in tasks if bag.exists()]
     if finished and not args.resume:
         raise BagError(f"{finished[0]}: exists already; remove it, choose another --out, or leave it out with --resume")
+    for bag in tasks if args.video else ():
+        if bool(_videos_of(bag)) != (bag in finished):
+            raise BagError(f"{bag}: there is the bag or its video, but not the other; remove it")
     return [task for bag, task in tasks.items() if bag not in finished]
+
+
+def _videos_of(bag: Path) -> list[Path]:
+    return [path for path in bag.parent.glob(f"{bag.name}_tracks.*") if ".part" not in path.suffixes]
 
 
 def process(task: Task, settings: str, on_frame: Callable[[], object] = lambda: None) -> Outcome:
@@ -198,12 +219,13 @@ def process(task: Task, settings: str, on_frame: Callable[[], object] = lambda: 
         )
         if task.video:
             _write_video(task.bag, followed, pipeline.labels, source.rate_hz)
+            return Outcome(task.recording, frames, tuple(problems), "")
         for _ in followed:
             pass
     except RobotVisionError as error:
         return Outcome(task.recording, frames, tuple(problems), str(error))
     except Exception as error:  # whatever a strange recording brings out must not stop the others
-        return Outcome(task.recording, frames, tuple(problems), f"{type(error).__name__}: {error}")
+        return Outcome(task.recording, frames, tuple(problems), f"{task.recording}: {type(error).__name__}: {error}")
     return Outcome(task.recording, frames, tuple(problems), "")
 
 
@@ -234,7 +256,7 @@ def _length(task: Task) -> int:
     """Frames of a recording; 0 if it cannot be read, which `process` will say."""
     try:
         return open_source(task.recording, task.topic).count
-    except RobotVisionError:
+    except Exception:  # as many kinds as there are ways in which a file can be damaged
         return 0
 
 
@@ -243,32 +265,69 @@ def _write_video(bag: Path, followed: Iterator[Followed], labels: Sequence[str],
     from robot_vision.overlay import draw  # noqa: PLC0415
 
     pictures = (draw(item.frame.rgb, item.tracks.confirmed(), labels) for item in followed)
-    write_video(bag.with_name(f"{bag.name}_tracks"), pictures, rate_hz or 1.0)
+    try:
+        write_video(bag.with_name(f"{bag.name}_tracks"), pictures, min(max(rate_hz, _RATES_HZ[0]), _RATES_HZ[1]))
+    except Exception:
+        # The bag was finished with the last picture; alone it would look as if all had been done.
+        shutil.rmtree(bag, ignore_errors=True)
+        raise
 
 
 def _side_by_side(tasks: Sequence[Task], settings: str, jobs: int, bar: Any) -> list[Outcome]:
     """Recordings in processes of their own."""
     context = multiprocessing.get_context("spawn")
     done = context.Value("Q", 0)
-    with ProcessPoolExecutor(min(jobs, len(tasks)), context, _share_counter, (done,)) as pool:
+    pool = ProcessPoolExecutor(min(jobs, len(tasks)), context, _open_worker, (done,))
+    try:
         coming = [pool.submit(_counted, task, settings) for task in tasks]
         pending = set(coming)
         while pending:
             _, pending = wait(pending, _REFRESH_S)
             bar.update(done.value - bar.n)
-        return [future.result() for future in coming]
+        return [_fetched(future.result, task) for future, task in zip(coming, tasks, strict=True)]
+    except BaseException:
+        for child in multiprocessing.active_children():
+            child.terminate()
+        raise
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 _frames_done: Any = None
 """In a process of `_side_by_side`: the number of frames that all of them have processed."""
 
 
-def _share_counter(done: Any) -> None:
+_stopping = False
+"""In a process of `_side_by_side`: whether it was told to end."""
+
+
+def _open_worker(done: Any) -> None:
     global _frames_done  # noqa: PLW0603 - the only place where a pool's process can keep something
     _frames_done = done
+    # Ctrl-C reaches all processes; the first one tells the others.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, _on_terminate)
+    threading.Thread(target=_end_with_parent, name="parent watch", daemon=True).start()
+
+
+def _on_terminate(*_: object) -> None:
+    global _stopping  # noqa: PLW0603
+    _stopping = True
+    # Leaves the recording, whose unfinished bag is removed on the way; the pool would take the next one.
+    sys.exit(_TERMINATED)
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    multiprocessing.connection.wait([parent.sentinel])
+    os._exit(_TERMINATED)
 
 
 def _counted(task: Task, settings: str) -> Outcome:
+    if _stopping:
+        sys.exit(_TERMINATED)
+
     def count() -> None:
         with _frames_done.get_lock():
             _frames_done.value += 1
@@ -310,5 +369,6 @@ def _absolute(task: Task) -> Task:
 def _fetched(get: Callable[[], Outcome], task: Task) -> Outcome:
     try:
         return get()
-    except Exception as error:  # of Ray: the worker died, its environment lacks the package, …
-        return Outcome(task.recording, 0, (), f"{task.recording}: {' '.join(str(error).split())}")
+    except Exception as error:  # the worker died, its environment lacks the package, …
+        text = " ".join(str(error).split())
+        return Outcome(task.recording, 0, (), f"{task.recording}: {text} Run again with --resume")

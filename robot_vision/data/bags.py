@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rosbags import rosbag1, rosbag2
-from rosbags.interfaces import Connection
+from rosbags.interfaces import Connection, ConnectionExtRosbag1, QosDurability
 
 from robot_vision.data.typestore import ros_typestore, typestore_for
 from robot_vision.errors import BagError
@@ -33,11 +33,13 @@ class TopicSummary(NamedTuple):
         name: Topic as recorded.
         msgtype: Type as in `sensor_msgs/msg/Image`.
         message_count: Number of messages.
+        latched: Whether late subscribers got the last message (transient local; in ROS 1 latching).
     """
 
     name: str
     msgtype: str
     message_count: int
+    latched: bool = False
 
 
 class RawMessage(NamedTuple):
@@ -106,7 +108,8 @@ class BagReader:
         for connection in sorted(self._connections, key=lambda c: str(c.topic)):
             known = found.get(connection.topic)
             count = connection.msgcount + (known.message_count if known else 0)
-            found[connection.topic] = TopicSummary(connection.topic, connection.msgtype, count)
+            latched = _is_latched(connection) or bool(known and known.latched)
+            found[connection.topic] = TopicSummary(connection.topic, connection.msgtype, count, latched)
         return found
 
     @property
@@ -193,6 +196,13 @@ class BagReader:
                 yield RawMessage(stamp_ns, payload, connection.msgtype, connection.topic)
         except Exception as error:  # damaged bytes surface as many kinds of error
             raise _damaged(self.path, reader.path, error) from error
+
+
+def _is_latched(connection: Any) -> bool:
+    extra = connection.ext
+    if isinstance(extra, ConnectionExtRosbag1):
+        return bool(extra.latching)
+    return any(qos.durability is QosDurability.TRANSIENT_LOCAL for qos in extra.offered_qos_profiles)
 
 
 def _bag_parts(path: Path) -> list[Path]:

@@ -27,7 +27,7 @@ def read_parameters(path: Path, node: str) -> dict[str, Any]:
         InvalidValueError: If the file is missing or no parameter file.
     """
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = yaml.load(path.read_text(encoding="utf-8"), _UniqueKeys)  # noqa: S506 - a SafeLoader
     except OSError as error:
         raise InvalidValueError(f"{path}: the parameter file cannot be read: {error.strerror}") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -54,4 +54,19 @@ def _flat(parameters: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str
         if isinstance(value, dict):
             yield from _flat(value, f"{prefix}{name}.")
         else:
-            yield f"{prefix}{name}", value
+            # ROS has no empty list of texts: nodes take one that holds an empty text for it.
+            yield f"{prefix}{name}", [entry for entry in value if entry != ""] if isinstance(value, list) else value
+
+
+class _UniqueKeys(yaml.SafeLoader):
+    """Refuses a name that is there twice: ROS would join both, YAML keeps the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        names = [key.value for key, _ in node.value]
+        twice = sorted({str(name) for name in names if names.count(name) > 1})
+        if twice:
+            raise yaml.constructor.ConstructorError(
+                None, None, f"{', '.join(twice)} is there twice; write it once", node.start_mark
+            )
+        mapping: dict[Any, Any] = super().construct_mapping(node, deep)
+        return mapping

@@ -113,16 +113,16 @@ class BagImageSource:
             FrameError: If an image cannot be decoded and `on_bad_frame` is None.
         """
         with BagReader(self.path) as bag:
-            for index, (recorded_ns, message) in enumerate(bag.messages(self.topic)):
+            for index, message in enumerate(bag.raw([self.topic])):
                 try:
-                    frame = frame_of(message)
-                except FrameError as error:
+                    frame = frame_of(bag.deserialise(message))
+                except (FrameError, BagError) as error:
                     located = FrameError(f"{self.path}, {self.topic}, message {index}: {error}")
                     if on_bad_frame is None:
-                        raise located from error
+                        raise (located if isinstance(error, FrameError) else error) from error
                     on_bad_frame(located)
                     continue
-                yield recorded_ns, frame
+                yield message.stamp_ns, frame
 
     def stamps_ns(self) -> list[int]:
         """Header stamp of every image in the order of recording, without decoding any.

@@ -139,9 +139,12 @@ def write_video(path_without_suffix: Path, pictures: Iterator[UInt8Array], rate_
         try:
             for picture in _chain(first, pictures):
                 writer.write(cv2.cvtColor(_fitted(picture, size_wh), cv2.COLOR_RGB2BGR))
-        finally:
+        except BaseException:
             writer.release()
-        return partial.replace(path_without_suffix.with_suffix(suffix))
+            partial.unlink(missing_ok=True)
+            raise
+        writer.release()
+        return partial.replace(path_without_suffix.with_name(f"{path_without_suffix.name}{suffix}"))
     raise EvaluationError(f"{path_without_suffix}: no video can be written there, or OpenCV has no encoder for it")
 
 

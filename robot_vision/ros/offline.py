@@ -11,9 +11,10 @@ from rclpy.serialization import serialize_message
 from std_msgs.msg import Header
 
 from robot_vision.data.bag_writer import BagWriter
-from robot_vision.data.bags import BagReader, RawMessage
+from robot_vision.data.bags import BagReader, RawMessage, TopicSummary
 from robot_vision.data.sources import BagImageSource, ImageSource
 from robot_vision.data.typestore import ros_typestore
+from robot_vision.data.video import image_message
 from robot_vision.errors import BagError, FrameError, RobotVisionError
 from robot_vision.ros.convert import label_info, latent_state
 from robot_vision.ros.following import Follower
@@ -139,43 +140,43 @@ class _Copy:
         self, source: ImageSource, writer: BagWriter, on_problem: Callable[[RobotVisionError], None] | None
     ) -> None:
         self._writer = writer
-        self._messages = _all_messages(source)
+        self._types: dict[str, str] = {}
+        self._messages = self._copied(source, on_problem or (lambda _error: None))
         self._next = next(self._messages, None)
-        self._copied: dict[str, bool] = {}
-        self._on_problem = on_problem or (lambda _error: None)
-        self._path = source.path
 
     def until(self, recorded_ns: int | None) -> None:
         """Copy what was recorded up to a time in nanoseconds; None is the end."""
         while self._next is not None and (recorded_ns is None or self._next.stamp_ns <= recorded_ns):
-            if self._wanted(self._next):
+            if self._next.msgtype == self._types[self._next.topic]:
                 self._writer.write(self._next.topic, self._next.stamp_ns, self._next.data)
             self._next = next(self._messages, None)
 
-    def _wanted(self, message: RawMessage) -> bool:
-        """Whether a topic is copied; declared at its first message."""
-        topic = message.topic
-        if topic not in self._copied:
-            why_not = self._why_not(message)
-            self._copied[topic] = not why_not
-            if why_not:
-                self._on_problem(BagError(f"{self._path}: {topic} is not copied: {why_not}"))
-            else:
-                self._writer.add_topic(topic, message.msgtype)
-        return self._copied[topic]
+    def _copied(self, source: ImageSource, on_problem: Callable[[RobotVisionError], None]) -> Iterator[RawMessage]:
+        """The messages of all topics that can be copied, which are declared first."""
+        if not isinstance(source, BagImageSource):
+            self._declare(source.topic, source.msgtype, latched=False)
+            for stamp_ns, frame in source.recorded_frames(lambda _error: None):
+                yield image_message(frame.rgb, "rgb8", stamp_ns)
+            return
+        with BagReader(source.path) as bag:
+            for topic in bag.topics.values():
+                why_not = _why_not_copied(topic)
+                if why_not:
+                    on_problem(BagError(f"{source.path}: {topic.name} is not copied: {why_not}"))
+                else:
+                    self._declare(topic.name, topic.msgtype, topic.latched)
+            if self._types:
+                yield from bag.raw([*self._types])
 
-    def _why_not(self, message: RawMessage) -> str:
-        if message.topic.strip("/") in TOPICS:
-            return "the results have a topic of that name"
-        return "" if message.msgtype in ros_typestore().types else f"{message.msgtype} is not known here"
+    def _declare(self, topic: str, msgtype: str, latched: bool) -> None:
+        self._writer.add_topic(topic, msgtype, latched=latched)
+        self._types[topic] = msgtype
 
 
-def _all_messages(source: ImageSource) -> Iterator[RawMessage]:
-    if not isinstance(source, BagImageSource):
-        yield from source.messages()
-        return
-    with BagReader(source.path) as bag:
-        yield from bag.raw()
+def _why_not_copied(topic: TopicSummary) -> str:
+    if topic.name.strip("/") in TOPICS:
+        return "the results have a topic of that name"
+    return "" if topic.msgtype in ros_typestore().types else f"{topic.msgtype} is not known here"
 
 
 def _serialised(message: Any, topic: str) -> bytes:

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -133,6 +138,47 @@ def test_finished_recordings_are_left_out_only_on_request(
     assert "exists already" in capsys.readouterr().err
     assert process(tmp_path, recording, "--resume") == 0
     assert next((tmp_path / "drive").glob("*.mcap")).stat().st_mtime_ns == before
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_end_on_request_comes_soon_and_leaves_nothing(
+    recording: Path, tmp_path: Path, number: signal.Signals, status: int
+) -> None:
+    """Neither unfinished bags and videos, nor processes that go on with the next recording."""
+    copies = [str(shutil.copytree(recording, tmp_path / "in" / name)) for name in "abcdef"]
+    out = tmp_path / "out"
+    words = ["process", *copies, "--out", str(out), "--jobs", "2", "--video"]
+    running = subprocess.Popen([sys.executable, "-m", "robot_vision.cli.main", *words], start_new_session=True)
+    deadline_s = time.monotonic() + 60
+    while not list(out.glob("*.part")):
+        assert running.poll() is None and time.monotonic() < deadline_s
+        time.sleep(0.02)
+    os.killpg(running.pid, number) if number == signal.SIGINT else running.terminate()
+    assert running.wait(20) == status
+    assert not [path.name for path in out.iterdir() if ".part" in path.name]
+    assert len(list(out.iterdir())) < len(copies)
+
+
+def test_what_cannot_be_copied_is_named_and_latched_topics_stay_so(
+    recording: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "drive.v1"
+    with BagReader(recording) as bag, BagWriter(path) as writer:
+        topic = open_source(recording).topic
+        writer.add_topic(topic, "sensor_msgs/msg/CompressedImage")
+        writer.add_topic("/map_name", "std_msgs/msg/String", latched=True)
+        writer.add_topic("/tracks", "std_msgs/msg/String")
+        text = ros_typestore().types["std_msgs/msg/String"](data="hall")
+        for message in bag.raw([topic]):
+            writer.write(topic, message.stamp_ns, message.data)
+            for name in ("/map_name", "/tracks"):
+                writer.write(name, message.stamp_ns, text)
+    assert process(tmp_path / "out", path, "--with-inputs", "--video") == 0
+    assert "/tracks is not copied: the results have a topic of that name" in capsys.readouterr().err
+    with BagReader(tmp_path / "out" / "drive.v1") as bag:
+        assert bag.topics["/map_name"].latched and not bag.topics[topic].latched
+        assert bag.topics["/tracks"].message_count == FRAMES
+    assert [entry.stem for entry in (tmp_path / "out").glob("*_tracks.*")] == ["drive.v1_tracks"]
 
 
 def test_wrong_settings_are_one_error_before_any_work(

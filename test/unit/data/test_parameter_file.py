@@ -43,6 +43,10 @@ def test_the_shipped_file_is_read() -> None:
         ("other: {ros__parameters: {a: 1}}", "holds nothing for perception_node"),
         ("", "holds nothing for perception_node"),
         ("a: [", "not YAML"),
+        (
+            "/**: {ros__parameters: {detector: {slice_rows: 2}, detector: {slice_columns: 2}}}",
+            "detector is there twice",
+        ),
     ],
 )
 def test_what_is_no_parameter_file_is_named(text: str, message: str, tmp_path: Path) -> None:
