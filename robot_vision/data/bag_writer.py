@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TextIO
 
 from rosbags.interfaces import Qos, QosDurability, QosHistory, QosLiveliness, QosReliability, QosTime
 from rosbags.rosbag2 import StoragePlugin, Writer
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 Storage = Literal["mcap", "sqlite3"]
 
+_LOCK = ".lock"
 _PLUGINS: dict[str, Any] = {"mcap": StoragePlugin.MCAP, "sqlite3": StoragePlugin.SQLITE3}
 # RMW_DURATION_INFINITE, 2**63 - 1 nanoseconds.
 _FOREVER = QosTime(9223372036, 854775807)
@@ -47,8 +49,7 @@ class BagWriter:
         self._connections: dict[str, Any] = {}
         self._store = ros_typestore()
         try:
-            if self._part.exists():
-                shutil.rmtree(self._part)
+            self._lock = _locked(self._part)
             self._writer = Writer(self._part / self.path.name, version=9, storage_plugin=_PLUGINS[storage])
             self._writer.open()
         except OSError as error:
@@ -124,7 +125,9 @@ class BagWriter:
             if self.path.exists():
                 raise BagError(f"{self.path}: came into being while the bag was written; it stays in {self._part}")
             (self._part / self.path.name).rename(self.path)
+            (self._part / _LOCK).unlink()
             self._part.rmdir()
+            self._lock.close()
         except OSError as error:
             raise BagError(f"{self.path}: the bag cannot be finished: {error}") from error
 
@@ -132,6 +135,31 @@ class BagWriter:
         """Give the bag up and remove what was written."""
         self._writer.abort()
         shutil.rmtree(self._part, ignore_errors=True)
+        self._lock.close()
+
+
+def _locked(part: Path) -> TextIO:
+    """An empty folder for an unfinished bag, and the lock that says that somebody is writing there.
+
+    Raises:
+        BagError: If somebody else is.
+        OSError: If the folder cannot be made.
+    """
+    if part.exists():
+        with (part / _LOCK).open("a", encoding="ascii") as left:
+            _take(left, part)
+            shutil.rmtree(part)
+    part.mkdir(parents=True)
+    lock = (part / _LOCK).open("a", encoding="ascii")
+    _take(lock, part)
+    return lock
+
+
+def _take(lock: TextIO, part: Path) -> None:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise BagError(f"{part}: another process is writing this bag") from error
 
 
 def _offered_qos(latched: bool) -> Qos:

@@ -94,3 +94,18 @@ def test_wrong_use_says_what_was_wrong(tmp_path) -> None:
             bag.write("/i", -1, b"")
         with pytest.raises(InvalidValueError, match=r"Image.*Header"):
             bag.write("/i", 1, header(1))
+
+
+def test_two_writers_of_one_bag_do_not_spoil_each_other(tmp_path) -> None:
+    """What a killed process left is replaced; what a living one writes is not."""
+    (tmp_path / "out.part").mkdir()
+    (tmp_path / "out.part" / "half").write_bytes(b"left")
+    with BagWriter(tmp_path / "out") as bag:
+        bag.add_topic("/label", "std_msgs/msg/Header")
+        bag.write("/label", 1, header(1))
+        with pytest.raises(BagError, match=r"out\.part: another process is writing this bag"):
+            BagWriter(tmp_path / "out")
+        bag.write("/label", 2, header(2))
+    with AnyReader([tmp_path / "out"]) as reader:
+        assert [stamp for _, stamp, _ in reader.messages()] == [1, 2]
+    assert [entry.name for entry in tmp_path.iterdir()] == ["out"]
