@@ -65,7 +65,7 @@ def test_one_batch_is_learnt_by_heart(shapes: Path, tmp_path: Path) -> None:
             module.momentum = None
             module.reset_running_stats()
     with torch.no_grad():
-        fit.network(images.float() / 255)
+        fit.network(images.to(fit.device).float() / 255)
     metrics = detector.validate(fit.network, data, 96)
     assert metrics.ap50 > 0.9
 
