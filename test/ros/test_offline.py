@@ -140,6 +140,11 @@ def test_finished_recordings_are_left_out_only_on_request(
     assert next((tmp_path / "drive").glob("*.mcap")).stat().st_mtime_ns == before
 
 
+def _hear_interrupts() -> None:
+    """As from a terminal: programs that a script starts in the background ignore SIGINT, and so do their children."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_an_end_on_request_comes_soon_and_leaves_nothing(
     recording: Path, tmp_path: Path, number: signal.Signals, status: int
@@ -148,7 +153,9 @@ def test_an_end_on_request_comes_soon_and_leaves_nothing(
     copies = [str(shutil.copytree(recording, tmp_path / "in" / name)) for name in "abcdef"]
     out = tmp_path / "out"
     words = ["process", *copies, "--out", str(out), "--jobs", "2", "--video"]
-    running = subprocess.Popen([sys.executable, "-m", "robot_vision.cli.main", *words], start_new_session=True)
+    running = subprocess.Popen(
+        [sys.executable, "-m", "robot_vision.cli.main", *words], start_new_session=True, preexec_fn=_hear_interrupts
+    )
     deadline_s = time.monotonic() + 60
     while not list(out.glob("*.part")):
         assert running.poll() is None and time.monotonic() < deadline_s
