@@ -219,7 +219,6 @@ def process(task: Task, settings: str, on_frame: Callable[[], object] = lambda: 
         )
         if task.video:
             _write_video(task.bag, followed, pipeline.labels, source.rate_hz)
-            return Outcome(task.recording, frames, tuple(problems), "")
         for _ in followed:
             pass
     except RobotVisionError as error:
