@@ -89,16 +89,22 @@ class Preprocessor:
             edge[...] = padding
 
     def _averaged(self, rgb: UInt8Array, width: int, height: int) -> UInt8Array:
-        """The image after the half of area averaging that is fast, and the same but for one more rounding.
+        """The image after the part of area averaging that is fast: the same but for a rounding at each step.
 
-        OpenCV averages over whole pixels several times faster than over fractions; a usual camera has a whole number of
-        them to one of the network along one axis only.
+        OpenCV halves an image in a fraction of the time that other factors take, and averages over whole pixels several
+        times faster than over fractions; a usual camera has a whole number of them to one of the network along one axis
+        only. Where a pixel of the network ends inside a pixel of the halved image, a sharp edge there moves by a part of
+        a source pixel.
         """
-        rows, columns = rgb.shape[:2]
-        if self._interpolation != cv2.INTER_AREA or (columns % width == 0) == (rows % height == 0):
+        if self._interpolation != cv2.INTER_AREA:
             return rgb
-        halfway = (width, rows) if columns % width == 0 else (columns, height)
-        return np.asarray(cv2.resize(rgb, halfway, interpolation=cv2.INTER_AREA), np.uint8)
+        rows, columns = rgb.shape[:2]
+        while rows % 2 == columns % 2 == 0 and rows >= 8 * height and columns >= 8 * width:
+            rows, columns = rows // 2, columns // 2
+            rgb = _area_resized(rgb, columns, rows)
+        if (columns % width == 0) == (rows % height == 0):
+            return rgb
+        return _area_resized(rgb, width, rows) if columns % width == 0 else _area_resized(rgb, columns, height)
 
     def _prepare(self, source_wh: tuple[int, int]) -> None:
         if source_wh == self._source_wh:
@@ -119,3 +125,7 @@ class Preprocessor:
         if shapes.get(out.dtype.name) != out.shape:
             wanted = " or ".join(f"{dtype} of shape {shape}" for dtype, shape in shapes.items())
             raise InvalidValueError(f"network input: expected {wanted}, got {out.dtype.name} of shape {out.shape}")
+
+
+def _area_resized(rgb: UInt8Array, width: int, height: int) -> UInt8Array:
+    return np.asarray(cv2.resize(rgb, (width, height), interpolation=cv2.INTER_AREA), np.uint8)

@@ -79,6 +79,25 @@ def test_area_interpolation_counts_pixels_that_a_cell_cuts_by_their_share(size: 
     np.testing.assert_allclose(fill(spec, rgb)[0], means, atol=1.01)
 
 
+def test_area_interpolation_of_a_large_image_is_the_mean_of_the_covered_pixels_too() -> None:
+    """Such an image is halved first; with an even number of pixels to a cell that adds nothing but a rounding."""
+    spec = dataclasses.replace(BASE, resize="stretch", interpolation="area")
+    rgb = random_image(32 * 20, 24 * 8)
+    means = rgb.reshape(24, 8, 32, 20, 3).mean(axis=(1, 3))
+    np.testing.assert_allclose(fill(spec, rgb)[0], means.transpose(2, 0, 1), atol=1.01)
+
+
+def test_area_interpolation_of_a_large_image_moves_an_edge_by_less_than_a_source_pixel() -> None:
+    """The worst case of halving: cells of 11.25 pixels, and stripes of one to thirty pixels in black and white."""
+    spec = dataclasses.replace(BASE, resize="stretch", interpolation="area")
+    edges = np.add.accumulate(np.random.default_rng(3).integers(1, 30, 60))
+    stripes = (np.searchsorted(edges, np.arange(270), side="right") % 2 * 255).astype(np.uint8)
+    rgb = np.repeat(np.repeat(stripes[:, None, None], 32 * 20, axis=1), 3, axis=2)
+    means = coverage(270, 24) @ rgb[:, 0].astype(np.float64)
+    cell_px = 270 / 24
+    np.testing.assert_allclose(fill(spec, rgb)[0, :, :, 0], means.T, atol=255 / cell_px)
+
+
 def coverage(length: int, cells: int) -> np.ndarray:
     """(cells, length) share of each cell that each pixel covers along one axis."""
     edges = np.arange(cells + 1) * length / cells
