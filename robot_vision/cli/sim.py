@@ -9,7 +9,7 @@ HELP = "render the simulated camera world into bags and data sets"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Declare `sim dataset` and `sim bag`."""
+    """Declare `sim dataset`, `sim bag` and `sim reach`."""
     kinds = parser.add_subparsers(dest="product", required=True, metavar="PRODUCT")
     dataset = kinds.add_parser("dataset", help="COCO image data set: images/*.jpg and annotations.json")
     dataset.add_argument("--out", type=Path, required=True, help="folder to write; an interrupted run is continued")
@@ -28,6 +28,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
     bag.add_argument("--quality", type=int, default=80, help="JPEG quality (default 80)")
     bag.add_argument("--seed", type=int, default=0, help="which scene (default 0)")
     bag.add_argument("--theme", default="random", help="room, hall, tabletop, yard, field or random (default)")
+    reach = kinds.add_parser("reach", help="ROS 2 bag of the reaching task that agents learn: images, ground truth")
+    reach.add_argument("--out", type=Path, required=True, help="bag folder to create")
+    reach.add_argument("--episodes", type=int, default=400, help="how many (default 400)")
+    reach.add_argument("--frames", type=int, default=5, help="frames of each episode (default 5)")
+    reach.add_argument("--seed", type=int, default=0, help="which episodes (default 0)")
+    reach.add_argument("--size-px", type=int, default=64, help="side of the image in pixels (default 64)")
+    reach.add_argument(
+        "--variation", default="none", help="what is otherwise than usual: none (default), object or light"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -37,6 +46,12 @@ def run(args: argparse.Namespace) -> int:
 
         path = write_dataset(DatasetConfig(args.out, args.images, args.seed_base, args.size, args.jobs, args.quality))
         print(f"wrote {path}")
+        return 0
+    if args.product == "reach":
+        from robot_vision.rl.reach_recording import ReachRecording, write_episodes  # noqa: PLC0415
+
+        what = ReachRecording(args.out, args.episodes, args.frames, args.seed, args.size_px, args.variation)
+        print(f"wrote {write_episodes(what)} frames to {args.out}")
         return 0
     from robot_vision.sim.recording import RecordingConfig, write_bag  # noqa: PLC0415
     from robot_vision.sim.scene import SceneConfig  # noqa: PLC0415

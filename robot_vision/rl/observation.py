@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from robot_vision.errors import EncoderMismatchError, InvalidValueError, StaleObservationError
-from robot_vision.rl.features import TRACK_FEATURES, TrackFeatures
-from robot_vision.types import Float32Array, Float64Array
+from robot_vision.rl.features import TRACK_FEATURES, TrackFeatures, track_rows
+from robot_vision.types import Float32Array
 
 if TYPE_CHECKING:
     from rclpy.node import Node
@@ -149,7 +149,7 @@ class LatentObservation:
         message = self._latents.message
         tracks, mask, tracks_age_s = np.zeros((0, len(TRACK_FEATURES)), np.float32), np.zeros(0, np.int8), np.nan
         if self._tracks is not None and self._features is not None:
-            tracks, mask = self._features.array(_track_rows(self._tracks.message, self._features.class_names))
+            tracks, mask = self._features.array(track_rows(self._tracks.message, self._features.class_names))
             tracks_age_s = self._tracks.age_s()
         return Observation(
             np.array(message.mean, np.float32),
@@ -208,26 +208,3 @@ class _Newest:
             if self._accept(message):
                 self.message, self._arrival_s = message, time.monotonic()
             self._arrived.notify_all()
-
-
-def _track_rows(message: Any, class_names: Sequence[str]) -> Float64Array:
-    """(N, 8) float64, columns as `TRACK_FEATURES`, in pixels and pixels per second."""
-    unknown = sorted({track.class_id for track in message.tracks} - set(class_names))
-    if unknown:
-        raise InvalidValueError(
-            f"tracks of class {', '.join(unknown)}: not among the class_names given, {', '.join(class_names)}"
-        )
-    rows = [
-        (
-            track.bbox.center.position.x,
-            track.bbox.center.position.y,
-            track.bbox.size_x,
-            track.bbox.size_y,
-            track.velocity_x,
-            track.velocity_y,
-            class_names.index(track.class_id),
-            track.age,
-        )
-        for track in message.tracks
-    ]
-    return np.array(rows, np.float64).reshape(-1, len(TRACK_FEATURES))

@@ -11,17 +11,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from robot_vision.errors import InvalidValueError
 from robot_vision.types import Float64Array, Int64Array, UInt8Array
 
 if TYPE_CHECKING:
     from robot_vision.sim.assets import AssetBook
     from robot_vision.sim.objects import ObjectBody
+    from robot_vision.sim.world import SimFrame
 
 AREA_HALF_M = 0.45
 FINGER_RADIUS_M = 0.04
 MAX_SPEED_M_S = 0.8
 STEP_S = 0.05
 DISTRACTOR_KINDS = 5
+VARIATIONS = ("none", "object", "light")
 _TIMESTEP_S = 0.005
 _FINGER_HALF_HEIGHT_M = 0.12
 _TABLE_HALF_M = 1.3
@@ -32,6 +35,7 @@ _PARKED_M = 20.0
 _CAMERA_M = (0.0, -0.8, 1.1)
 _FOVY_DEG = 48.0
 _FINGER_COLOUR = (0.85, 0.08, 0.75)
+_RED_LIGHT = (0.9, 0.4, 0.3)
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,17 +60,23 @@ class ReachScene:
         look_seed: Decides shapes, colours and the choice of table tops, which are the same in all episodes.
         size_px: Side of the square camera image.
         max_distractors: Most objects beside the target, 0 to `DISTRACTOR_KINDS`.
+        variation: What is otherwise than usual in every episode, to see whether it is noticed: `none`; `object`, a
+            driving robot among the distractors, which is of a class that the task does not have; `light`, a dim red
+            lamp.
 
     Raises:
+        InvalidValueError: If the variation is unknown.
         MissingDependencyError: If MuJoCo or the system library of its renderer is not installed.
     """
 
-    def __init__(self, look_seed: int, size_px: int, max_distractors: int) -> None:
+    def __init__(self, look_seed: int, size_px: int, max_distractors: int, variation: str = "none") -> None:
         from robot_vision.sim.engine import mujoco  # noqa: PLC0415
 
+        if variation not in VARIATIONS:
+            raise InvalidValueError(f"variation: {variation!r} is unknown; use one of {', '.join(VARIATIONS)}")
         self._mujoco = mujoco
-        self._size_px, self._max_distractors = size_px, max_distractors
-        self._pool = _compile(np.random.default_rng(look_seed), size_px)
+        self._size_px, self._max_distractors, self._variation = size_px, max_distractors, variation
+        self._pool = _compile(np.random.default_rng(look_seed), size_px, variation == "object")
         self._model = self._pool.model
         self._data: Any = mujoco.MjData(self._model)
         self._renderer: Any = None
@@ -87,7 +97,8 @@ class ReachScene:
         from robot_vision.sim.assets import HIDDEN_GROUP, VISIBLE_GROUP  # noqa: PLC0415
 
         self._mujoco.mj_resetData(self._model, self._data)
-        shown = rng.permutation(len(self._pool.distractors))[: rng.integers(self._max_distractors + 1)]
+        shown = rng.permutation(DISTRACTOR_KINDS)[: rng.integers(self._max_distractors + 1)]
+        shown = np.concatenate([shown, np.arange(DISTRACTOR_KINDS, len(self._pool.distractors))])
         for number, (body, geoms) in enumerate(zip(self._pool.distractors, self._pool.distractor_geoms, strict=True)):
             self._place(body, (_PARKED_M + number, 0.0), 0.0)
             # What is out of sight would be drawn all the same.
@@ -107,7 +118,7 @@ class ReachScene:
         Args:
             velocity_xy: (2,) what the motors aim at, in m/s.
         """
-        self._data.ctrl[:] = velocity_xy
+        self._data.ctrl[:2] = velocity_xy
         self._mujoco.mj_step(self._model, self._data, round(STEP_S / _TIMESTEP_S))
         self._move_bodies()
 
@@ -133,6 +144,27 @@ class ReachScene:
         self._renderer.update_scene(self._data, camera="eye")
         return np.array(self._renderer.render())
 
+    def frame(self, stamp_ns: int) -> SimFrame:
+        """The camera's image with the ground truth of all objects; the finger's class is `robot`.
+
+        Args:
+            stamp_ns: Time of the frame in nanoseconds.
+        """
+        from robot_vision.sim.cameras import Intrinsics, look_at  # noqa: PLC0415
+        from robot_vision.sim.ground_truth import GroundTruthReader  # noqa: PLC0415
+        from robot_vision.sim.world import SimFrame  # noqa: PLC0415
+
+        rgb = self.render()
+        self._renderer.enable_segmentation_rendering()
+        self._renderer.update_scene(self._data, camera="eye")
+        segmentation = self._renderer.render()
+        self._renderer.disable_segmentation_rendering()
+        intrinsics = Intrinsics.from_fovy((self._size_px, self._size_px), _FOVY_DEG)
+        camera = look_at(np.array(_CAMERA_M), np.zeros(3))
+        objects = [self._pool.target, *self._pool.distractors, _finger_body(1 + len(self._pool.distractors))]
+        truth = GroundTruthReader(self._model, objects, intrinsics).read(segmentation, self._data, camera)
+        return SimFrame(rgb, stamp_ns, truth, camera, intrinsics)
+
     def _move_bodies(self) -> None:
         # A step ends with new joint positions and the bodies where they were before it.
         self._mujoco.mj_kinematics(self._model, self._data)
@@ -147,7 +179,10 @@ class ReachScene:
         lamp = np.array([np.cos(azimuth), np.sin(azimuth), rng.uniform(1.5, 2.5)])
         self._model.light_pos[0], self._model.light_dir[0] = lamp, -lamp / np.linalg.norm(lamp)
         self._model.light_diffuse[0] = rng.uniform(0.45, 0.8) * rng.uniform(0.88, 1.0, 3)
-        self._model.vis.headlight.ambient[:] = rng.uniform(0.25, 0.4)
+        if self._variation == "light":
+            self._model.light_diffuse[0] *= _RED_LIGHT
+        ambient = rng.uniform(0.25, 0.4)
+        self._model.vis.headlight.ambient[:] = ambient * np.array(_RED_LIGHT if self._variation == "light" else 1.0)
 
 
 def free_places(rng: np.random.Generator, radii_m: Sequence[float]) -> list[tuple[float, float]]:
@@ -174,10 +209,10 @@ def free_places(rng: np.random.Generator, radii_m: Sequence[float]) -> list[tupl
     return places
 
 
-def _compile(rng: np.random.Generator, size_px: int) -> _Pool:
+def _compile(rng: np.random.Generator, size_px: int, with_robot: bool) -> _Pool:
     from robot_vision.sim import textures  # noqa: PLC0415
     from robot_vision.sim.assets import VISIBLE_GROUP, AssetBook, Finish  # noqa: PLC0415
-    from robot_vision.sim.classes import BALL, BOTTLE, BOX, CAN, CONE, MUG  # noqa: PLC0415
+    from robot_vision.sim.classes import BALL, BOTTLE, BOX, CAN, CONE, MUG, ROBOT  # noqa: PLC0415
     from robot_vision.sim.engine import mujoco  # noqa: PLC0415
     from robot_vision.sim.objects import build_object  # noqa: PLC0415
 
@@ -192,9 +227,8 @@ def _compile(rng: np.random.Generator, size_px: int) -> _Pool:
     # Endless, so that what an episode does not use can wait out of sight.
     book.solid(world, mujoco.mjtGeom.mjGEOM_PLANE, [0, 0, 1], 0.0, friction=[0.6, 0.005, 0.0005])
     _add_finger(book)
-    bodies = [
-        build_object(book, rng, kind, number)[1] for number, kind in enumerate((CAN, BOX, BALL, CONE, MUG, BOTTLE))
-    ]
+    kinds = (CAN, BOX, BALL, CONE, MUG, BOTTLE, *((ROBOT,) if with_robot else ()))
+    bodies = [build_object(book, rng, kind, number)[1] for number, kind in enumerate(kinds, start=1)]
     _add_camera(book.spec)
     model = book.spec.compile()
     identities = tuple(int(model.material(name).id) for name in materials)
@@ -232,6 +266,18 @@ def _add_finger(book: AssetBook) -> None:
         type=mujoco.mjtGeom.mjGEOM_CYLINDER, size=[FINGER_RADIUS_M, _FINGER_HALF_HEIGHT_M, 0], mass=0.5,
         material=book.material(_FINGER_COLOUR, Finish(0.3, 0.4)),
     )  # fmt: skip
+
+
+def _finger_body(object_id: int) -> ObjectBody:
+    """The finger as an object that ground truth is read of."""
+    from robot_vision.sim.classes import ROBOT  # noqa: PLC0415
+    from robot_vision.sim.objects import ObjectBody  # noqa: PLC0415
+
+    angles = np.linspace(0, 2 * np.pi, 24, endpoint=False)
+    circle = FINGER_RADIUS_M * np.stack([np.cos(angles), np.sin(angles), np.zeros(24)], axis=1)
+    ends = np.array([[0, 0, -_FINGER_HALF_HEIGHT_M], [0, 0, _FINGER_HALF_HEIGHT_M]])
+    hull = (circle[None] + ends[:, None]).reshape(-1, 3)
+    return ObjectBody(object_id, ROBOT, "finger", FINGER_RADIUS_M, _FINGER_HALF_HEIGHT_M, (hull,))
 
 
 def _add_camera(spec: Any) -> None:

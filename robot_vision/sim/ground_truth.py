@@ -7,6 +7,7 @@ other things and at most 75 % lies outside the image. The remaining visible obje
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,8 +17,7 @@ import numpy.typing as npt
 
 from robot_vision.sim.cameras import CameraPose, Intrinsics, quaternion_xyzw
 from robot_vision.sim.engine import mujoco
-from robot_vision.sim.objects import Hulls
-from robot_vision.sim.scene import Scene
+from robot_vision.sim.objects import Hulls, ObjectBody
 from robot_vision.types import Float32Array, Float64Array, Int64Array
 
 LEAST_PIXELS = 40
@@ -62,22 +62,22 @@ class GroundTruthReader:
     """Reads the ground truth of one scene's frames.
 
     Args:
-        scene: The scene.
+        model: The scene's MuJoCo model.
+        objects: The objects, by rising id.
         intrinsics: The camera's pinhole model.
     """
 
-    def __init__(self, scene: Scene, intrinsics: Intrinsics) -> None:
-        self._scene = scene
+    def __init__(self, model: Any, objects: Sequence[ObjectBody], intrinsics: Intrinsics) -> None:
+        self._objects = objects
         self._intrinsics = intrinsics
-        model = scene.model
-        self._bodies = [int(model.body(described.body).id) for described in scene.objects]
+        self._bodies = [int(model.body(described.body).id) for described in objects]
         slot_of_root = np.zeros(model.nbody, np.int64)
         slot_of_root[self._bodies] = np.arange(1, len(self._bodies) + 1)
         slot_of_geom = slot_of_root[model.body_rootid[model.geom_bodyid]]
         self._slot_of_geom = np.append(slot_of_geom, 0)
 
     def slots(self, segmentation: npt.NDArray[np.int32]) -> Int64Array:
-        """Per pixel 1 + the index of the object in `scene.objects`, 0 for anything else.
+        """Per pixel 1 + the index of the object, 0 for anything else.
 
         Args:
             segmentation: (H, W, 2) int32 pairs of MuJoCo id and type as rendered.
@@ -101,12 +101,12 @@ class GroundTruthReader:
         """
         slots = self.slots(segmentation)
         pixels = np.bincount(slots.ravel(), minlength=len(self._bodies) + 1)[1:]
-        seen = np.flatnonzero(pixels)
+        seen = [int(i) for i in np.flatnonzero(pixels)]
         boxes = np.array([_mask_box(slots == i + 1) for i in seen], np.float32).reshape(-1, 4)
         places = [_in_camera(data, self._bodies[i], camera) for i in seen]
         areas = np.array(
             [
-                silhouette_areas(self._scene.objects[i].hulls, *place, self._intrinsics)
+                silhouette_areas(self._objects[i].hulls, *place, self._intrinsics)
                 for i, place in zip(seen, places, strict=True)
             ]
         ).reshape(-1, 2)
@@ -115,8 +115,8 @@ class GroundTruthReader:
         truncation = np.clip(1 - areas[:, 0] / total, 0, 1).astype(np.float32)
         return GroundTruth(
             boxes_xyxy=boxes,
-            class_ids=np.array([self._scene.objects[i].class_id for i in seen], np.int64),
-            object_ids=np.array([self._scene.objects[i].object_id for i in seen], np.int64),
+            class_ids=np.array([self._objects[i].class_id for i in seen], np.int64),
+            object_ids=np.array([self._objects[i].object_id for i in seen], np.int64),
             visible_pixels=pixels[seen].astype(np.int64),
             occlusion=occlusion,
             truncation=truncation,

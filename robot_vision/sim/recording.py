@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -81,16 +82,30 @@ def write_bag(config: RecordingConfig) -> int:
         BagError: If `config.path` exists or cannot be written.
         MissingDependencyError: If the renderer cannot start or message definitions are missing.
     """
-    messages = MessageFactory(config.image_format, config.quality)
     count = round(config.seconds * config.world.rate_hz)
-    with BagWriter(config.path) as bag:
+    with World(config.world) as world:
+        write_frames(config.path, world.frames(count), count, MessageFactory(config.image_format, config.quality))
+    return count
+
+
+def write_frames(path: Path, frames: Iterable[SimFrame], count: int, messages: MessageFactory) -> None:
+    """Write rendered frames as `write_bag` does.
+
+    Args:
+        path: Bag folder to create.
+        frames: The frames by rising stamp.
+        count: How many there are.
+        messages: Makes their messages.
+
+    Raises:
+        BagError: If the bag exists or cannot be written.
+    """
+    with BagWriter(path) as bag:
         for topic, msgtype in messages.topics.items():
             bag.add_topic(topic, msgtype)
-        with World(config.world) as world:
-            for frame in tqdm(world.frames(count), total=count, unit="frame"):
-                for topic, message in messages.of(frame).items():
-                    bag.write(topic, frame.stamp_ns, message)
-    return count
+        for frame in tqdm(frames, total=count, unit="frame"):
+            for topic, message in messages.of(frame).items():
+                bag.write(topic, frame.stamp_ns, message)
 
 
 class MessageFactory:

@@ -97,7 +97,7 @@ class World:
         self.data: Any = mujoco.MjData(self.scene.model)
         self._director = Director(self.scene, motion_rng)
         self._path = camera_path(config.camera, camera_rng)
-        self._reader = GroundTruthReader(self.scene, self.intrinsics)
+        self._reader = GroundTruthReader(self.scene.model, self.scene.objects, self.intrinsics)
         self._renderer = _open_renderer(self.scene.model, config.size_wh)
         self._eye = int(self.scene.model.body_mocapid[self.scene.model.body("eye").id])
         self._steps = 0

@@ -103,7 +103,8 @@ def _read(training: VaeTraining, with_coverage: bool, images: Images) -> UInt8Ar
     frames = load_frames(images, VAE_INPUT, cache)
     if not with_coverage:
         return frames
-    return np.concatenate([frames, load_coverage(images, VAE_INPUT, cache, training.saliency_model)], axis=1)
+    coverage = load_coverage(images, VAE_INPUT, cache, training.saliency_model, training.salient_classes)
+    return np.concatenate([frames, coverage], axis=1)
 
 
 def _fit(

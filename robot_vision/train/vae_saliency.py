@@ -6,8 +6,9 @@ The idea is that of ViSaRL (Liang, Thomason and Biyik, "ViSaRL: Visual Reinforce
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from tqdm import tqdm
@@ -27,7 +28,9 @@ MIN_SCORE = 0.3
 """Smallest score of a detector's box that counts."""
 
 
-def load_coverage(images: Images, spec: InputSpec, cache_folder: Path, model: str) -> UInt8Array:
+def load_coverage(
+    images: Images, spec: InputSpec, cache_folder: Path, model: str = "", class_names: Sequence[str] = ()
+) -> UInt8Array:
     """Where the objects are in each image, from a cache file while images and boxes are the same.
 
     Boxes come from the folder's COCO annotations or the bag's ground truth. Objects that need not be found, and images
@@ -38,6 +41,7 @@ def load_coverage(images: Images, spec: InputSpec, cache_folder: Path, model: st
         spec: Preprocessing of the encoder; a box is placed as the image is.
         cache_folder: Where the cache file is kept; created if missing.
         model: Detector for images without labels, a shipped model's name or a file; empty for none.
+        class_names: The classes whose boxes count; empty for all.
 
     Returns:
         (N, 1, H, W) uint8 in the order of the source: share of the pixel inside the union of the boxes, 255 for all.
@@ -46,7 +50,7 @@ def load_coverage(images: Images, spec: InputSpec, cache_folder: Path, model: st
         BagError: If labels do not fit the images, or a file cannot be read.
         EvaluationError: If two ground-truth messages of a bag have the same stamp.
         FrameError: If an image of a bag cannot be decoded.
-        InvalidValueError: If there are neither labels nor a detector.
+        InvalidValueError: If there are neither labels nor a detector, or there are no boxes of the classes.
         ModelError: If the detector cannot be loaded or fails.
     """
     annotations = _annotations(images)
@@ -67,10 +71,12 @@ def load_coverage(images: Images, spec: InputSpec, cache_folder: Path, model: st
     shrink = Shrinker(spec)
 
     def make() -> UInt8Array:
-        shown = tqdm(boxes, desc=f"boxes of {images.title}", unit="image")
+        chosen = _of_classes(boxes, class_names, images.path)
+        shown = tqdm(chosen, desc=f"boxes of {images.title}", unit="image")
         return stacked(shrink(box_mask(boxes_xyxy, size_wh))[:1] for boxes_xyxy, size_wh in shown)
 
-    return cached(cache_folder, "coverage", f"{spec!r}{images.identity}{key}", make)
+    chosen_key = f"{sorted(class_names)}" if class_names else ""
+    return cached(cache_folder, "coverage", f"{spec!r}{images.identity}{key}{chosen_key}", make)
 
 
 def box_mask(boxes_xyxy: Float32Array, size_wh: tuple[int, int]) -> UInt8Array:
@@ -91,7 +97,28 @@ def box_mask(boxes_xyxy: Float32Array, size_wh: tuple[int, int]) -> UInt8Array:
     return mask
 
 
-Boxes = Iterator[tuple[Float32Array, tuple[int, int]]]
+class _Labels(NamedTuple):
+    """Boxes of one image, (N, 4), their N classes, and the image's size."""
+
+    boxes_xyxy: Float32Array
+    class_names: Sequence[str]
+    size_wh: tuple[int, int]
+
+
+Boxes = Iterator[_Labels]
+
+
+def _of_classes(boxes: Boxes, class_names: Sequence[str], path: Path) -> Iterator[tuple[Float32Array, tuple[int, int]]]:
+    met: set[str] = set()
+    for labels in boxes:
+        met.update(labels.class_names)
+        rows = [not class_names or name in class_names for name in labels.class_names]
+        yield labels.boxes_xyxy[np.array(rows, bool)], labels.size_wh
+    if class_names and met.isdisjoint(class_names):
+        raise InvalidValueError(
+            f"saliency_classes: no image of {path} has a box of class {' or '.join(class_names)}; "
+            f"those with boxes are {', '.join(sorted(met)) or 'none'}"
+        )
 
 
 def _annotations(images: Images) -> Path | None:
@@ -112,8 +139,9 @@ def _annotated(images: ImageFolder, annotations: Path) -> Boxes:
         )
     found = {}
     for title, image in zip(labelled.titles, labelled.images(), strict=True):
-        boxes_xyxy = image.truth.boxes_xyxy[~image.truth.ignored]
-        found[title] = (boxes_xyxy, (image.rgb.shape[1], image.rgb.shape[0]))
+        truth = image.truth
+        names = [labelled.class_names[number] for number in truth.class_ids[~truth.ignored]]
+        found[title] = _Labels(truth.boxes_xyxy[~truth.ignored], names, (image.rgb.shape[1], image.rgb.shape[0]))
     for file in images.files:
         yield found[file.name]
 
@@ -151,8 +179,13 @@ def _recorded(images: Recording, topic: str) -> Boxes:
     matched = 0
     for frame in images.frames():
         array = arrays.get(frame.stamp_ns)
-        matched += array is not None
-        yield (np.zeros((0, 4), np.float32) if array is None else array.boxes_xyxy[array.scores > 0]), frame.size_wh
+        if array is None:
+            yield _Labels(np.zeros((0, 4), np.float32), (), frame.size_wh)
+            continue
+        matched += 1
+        rows = array.scores > 0
+        names = [name for name, scored in zip(array.class_names, rows, strict=True) if scored]
+        yield _Labels(array.boxes_xyxy[rows], names, frame.size_wh)
     if not matched:
         raise BagError(
             f"{images.path}: no image on {images.source.topic} has the stamp of a message on {topic}; ground truth "
@@ -163,4 +196,6 @@ def _recorded(images: Recording, topic: str) -> Boxes:
 def _detected(images: Images, model: str) -> Boxes:
     detector = Detector(load_card(model), SessionParams(), DetectorParams(confidence_threshold=MIN_SCORE))
     for frame in images.frames():
-        yield detector.detect(frame).boxes_xyxy, frame.size_wh
+        found = detector.detect(frame)
+        names = [detector.class_names[number] for number in found.class_ids]
+        yield _Labels(found.boxes_xyxy, names, frame.size_wh)

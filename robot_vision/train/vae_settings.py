@@ -178,6 +178,9 @@ class VaeTraining:
         default="",
         metadata=about("detector whose boxes count with --saliency where data has no labels: a shipped name or a file"),
     )
+    saliency_classes: str = field(
+        default="", metadata=about("classes whose boxes count with --saliency, with commas between; without it all")
+    )
     out: Path = field(default=Path("models"), metadata=about("folder of the ONNX files and their cards", shown=False))
     name: str = field(
         default="",
@@ -190,3 +193,8 @@ class VaeTraining:
     resume: bool = field(default=False, metadata=about("continue from the checkpoint in the work folder", shown=False))
     jobs: int = field(default=2, metadata=about("processes that render the simulated world", shown=False))
     threads: int = field(default=0, metadata=about("CPU threads of torch; 0 leaves its own choice", shown=False))
+
+    @property
+    def salient_classes(self) -> tuple[str, ...]:
+        """The names in `saliency_classes`."""
+        return tuple(name.strip() for name in self.saliency_classes.split(",") if name.strip())

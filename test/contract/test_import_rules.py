@@ -61,7 +61,7 @@ RULES: dict[str, Rule] = {
         lazy=frozenset({"ros", "sim"}),
     ),
     # The entry point imports a command's module only when it runs; what is optional is later still.
-    "cli": Rule(PURE | DATA, None, lazy=frozenset({"train", "sim", "ros"})),
+    "cli": Rule(PURE | DATA, None, lazy=frozenset({"train", "sim", "rl", "ros"})),
 }
 
 

@@ -149,7 +149,7 @@ def test_silhouette_of_what_lies_behind_the_camera_is_empty() -> None:
 
 def test_small_hidden_and_cut_off_objects_are_not_labelled() -> None:
     with World(WorldConfig(4, (320, 240), "fixed", scene=SCENE)) as world:
-        reader = GroundTruthReader(world.scene, world.intrinsics)
+        reader = GroundTruthReader(world.scene.model, world.scene.objects, world.intrinsics)
         table = np.array([[50, 20, 0.0, 0.0], [39, 20, 0.0, 0.0], [50, 5, 0, 0], [50, 20, 0.76, 0], [50, 20, 0, 0.76]])
         boxes = np.zeros((5, 4), np.float32)
         boxes[:, 2:] = table[:, 1:2]
@@ -159,7 +159,7 @@ def test_small_hidden_and_cut_off_objects_are_not_labelled() -> None:
 
 def test_an_empty_view_is_an_ordinary_truth() -> None:
     with World(WorldConfig(4, (64, 48), scene=SCENE)) as world:
-        reader = GroundTruthReader(world.scene, world.intrinsics)
+        reader = GroundTruthReader(world.scene.model, world.scene.objects, world.intrinsics)
         nothing = np.full((48, 64, 2), -1, np.int32)
         truth = reader.read(nothing, world.data, CameraPose(np.zeros(3), np.eye(3)))
         assert len(truth) == 0

@@ -25,8 +25,8 @@ from robot_vision.types import Frame
 SAMPLE = Path(__file__).resolve().parents[3] / "samples" / "simworld_handheld"
 
 
-def coverage_of(path, tmp_path, model="", topic=""):
-    return load_coverage(open_images(path, topic), VAE_INPUT, tmp_path / "cache", model)
+def coverage_of(path, tmp_path, model="", topic="", classes=()):
+    return load_coverage(open_images(path, topic), VAE_INPUT, tmp_path / "cache", model, classes)
 
 
 def test_ground_truth_of_a_bag_covers_its_network_pixels_and_halves_of_them(tmp_path):
@@ -82,6 +82,21 @@ def test_boxes_over_the_border_are_cut_and_overlaps_count_once():
     expected[:2, :3] = 255
     expected[1:, 1:4] = 255
     np.testing.assert_array_equal(mask[..., 0], expected)
+
+
+def test_only_the_boxes_of_chosen_classes_count(tmp_path):
+    """Red boxes lie in the left half and green balls in the right one; both together are all there is."""
+    folder = write_shapes(tmp_path / "shapes", 3, size_wh=(64, 64))
+    boxes, balls = coverage_of(folder, tmp_path, classes=("box",)), coverage_of(folder, tmp_path, classes=("ball",))
+    assert boxes[..., :32].any() and not boxes[..., 32:].any()
+    assert balls[..., 32:].any() and not balls[..., :32].any()
+    np.testing.assert_array_equal(coverage_of(folder, tmp_path, classes=("ball", "box")), np.maximum(boxes, balls))
+
+
+def test_classes_that_no_box_has_are_refused(tmp_path):
+    folder = write_shapes(tmp_path / "shapes", 2)
+    with pytest.raises(InvalidValueError, match=r"box of class cube or mug; those with boxes are ball, box"):
+        coverage_of(folder, tmp_path, classes=("cube", "mug"))
 
 
 def test_the_cache_is_made_anew_when_the_annotations_change(tmp_path):
