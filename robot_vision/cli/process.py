@@ -128,10 +128,14 @@ def run(args: argparse.Namespace) -> int:
     # Whoever ends the command politely, such as systemd, shall find nothing half done.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(_TERMINATED))
     frames = sum(map(_length, tasks))
+    apart = args.ray is not None or (args.jobs > 1 and len(tasks) > 1)
+    if apart:
+        # The processes that do the work have networks of their own.
+        open_pipeline.cache_clear()
     with tqdm(total=frames, unit="frame", disable=None) as bar:
         if args.ray is not None:
             outcomes = _on_ray(tasks, settings, args.ray, args.jobs, bar)
-        elif args.jobs > 1 and len(tasks) > 1:
+        elif apart:
             outcomes = _side_by_side(tasks, settings, args.jobs, bar)
         else:
             outcomes = [process(task, settings, bar.update) for task in tasks]

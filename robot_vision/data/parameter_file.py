@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -70,3 +71,9 @@ class _UniqueKeys(yaml.SafeLoader):
             )
         mapping: dict[Any, Any] = super().construct_mapping(node, deep)
         return mapping
+
+
+# ROS reads 1e-1 as a number, YAML 1.1 only 1.0e-1.
+_UniqueKeys.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?[0-9]+\.?[0-9]*[eE][-+]?[0-9]+$"), "-+0123456789"
+)

@@ -136,16 +136,28 @@ def write_video(path_without_suffix: Path, pictures: Iterator[UInt8Array], rate_
         if not writer.isOpened():
             partial.unlink(missing_ok=True)
             continue
+        count = 0
         try:
             for picture in _chain(first, pictures):
                 writer.write(cv2.cvtColor(_fitted(picture, size_wh), cv2.COLOR_RGB2BGR))
+                count += 1
+            writer.release()
+            _require_frames(partial, count)
         except BaseException:
             writer.release()
             partial.unlink(missing_ok=True)
             raise
-        writer.release()
         return partial.replace(path_without_suffix.with_name(f"{path_without_suffix.name}{suffix}"))
     raise EvaluationError(f"{path_without_suffix}: no video can be written there, or OpenCV has no encoder for it")
+
+
+def _require_frames(path: Path, count: int) -> None:
+    """Refuse a video that lacks frames: OpenCV does not tell when a disk is full."""
+    video = cv2.VideoCapture(str(path))
+    found = int(video.get(cv2.CAP_PROP_FRAME_COUNT)) if video.isOpened() else 0
+    video.release()
+    if found < count:
+        raise EvaluationError(f"{path}: only {found} of {count} pictures could be written; is the disk full?")
 
 
 def _chain(first: UInt8Array, rest: Iterator[UInt8Array]) -> Iterator[UInt8Array]:

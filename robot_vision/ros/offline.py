@@ -91,12 +91,13 @@ class OfflinePipeline:
             for topic, (_, msgtype) in TOPICS.items():
                 writer.add_topic(f"/{topic}", msgtype, latched=topic == "label_info")
             copy = _Copy(source, writer, on_problem) if inputs else None
-            count = 0
+            count, described = 0, False
             for recorded_ns, frame in source.recorded_frames(on_problem):
                 if copy is not None:
                     copy.until(recorded_ns)
-                if not count:
+                if not described:
                     self._describe(writer, recorded_ns)
+                    described = True
                 try:
                     tracks = self._write(writer, follower, recorded_ns, frame)
                 except FrameError as error:

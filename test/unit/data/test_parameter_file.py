@@ -32,6 +32,14 @@ def test_nested_and_dotted_names_of_all_entries_for_the_node(tmp_path: Path) -> 
     assert params["tracker"] == TrackerParams()
 
 
+@pytest.mark.parametrize(("text", "value"), [("1e-1", 0.1), ("-2.5E+3", -2500.0), ("3", 3), ("1e", "1e"), ("e5", "e5")])
+def test_numbers_are_those_of_ros(tmp_path: Path, text: str, value: object) -> None:
+    """YAML 1.1 takes 1e-1 for a text; the parser of ROS does not."""
+    path = tmp_path / "params.yaml"
+    path.write_text(f"/**:\n  ros__parameters:\n    x: {text}\n")
+    assert read_parameters(path, "n") == {"x": value}
+
+
 def test_the_shipped_file_is_read() -> None:
     assert read_parameters(shared_file("config/uav.yaml"), "perception_node")["tracker.camera_motion"] == "flow"
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import resource
+import signal
 from pathlib import Path
 
 import cv2
@@ -240,6 +242,22 @@ def test_nothing_to_show_is_an_error(source_path, tmp_path) -> None:
     picture = np.zeros((8, 8, 3), np.uint8)
     with pytest.raises(EvaluationError, match="no such folder"):
         write_video(tmp_path / "no such folder" / "v", iter([picture]), 10.0)
+
+
+def test_a_video_that_the_disk_cuts_off_is_an_error_and_leaves_nothing(tmp_path) -> None:
+    """A limit on the size of files stands for the full disk; OpenCV itself reports neither."""
+    rng = np.random.default_rng(0)
+    pictures = (rng.integers(0, 255, (120, 160, 3), np.uint8) for _ in range(60))
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, limits[1]))
+    try:
+        with pytest.raises(EvaluationError, match="of 60 pictures could be written; is the disk full"):
+            write_video(tmp_path / "v", pictures, 20.0)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert not list(tmp_path.iterdir())
 
 
 def test_sheet_has_every_picture_in_reading_order() -> None:
