@@ -108,7 +108,7 @@ def install_packages(setting: Setting) -> None:
 
 
 def install_train(setting: Setting) -> None:
-    """Install what training needs besides.
+    """Install what the training of networks and of agents needs besides.
 
     Args:
         setting: What the environment is made from.
@@ -116,7 +116,8 @@ def install_train(setting: Setting) -> None:
     Raises:
         SetupError: Something could not be installed.
     """
-    _pip(setting, "train", SETUPTOOLS, *setting.requirements("train"), constraints=_system_numpy(setting))
+    wanted = setting.requirements("train", "agents")
+    _pip(setting, "train", SETUPTOOLS, *wanted, constraints=_system_numpy(setting))
 
 
 def _system_numpy(setting: Setting) -> list[str]:

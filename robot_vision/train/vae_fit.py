@@ -62,7 +62,7 @@ class Fit:
         self.settings = settings
         self.device = device
         seed_everything(settings.seed)
-        shape = VaeShape(latent_size=settings.latent_size, variational=settings.kind == "vae")
+        shape = VaeShape(settings.latent_size, settings.kind == "vae", settings.network)
         self.networks = Autoencoder(shape).to(self.device)
         self.optimizer = torch.optim.Adam(self.networks.parameters(), lr=settings.learning_rate)
         self.history: list[dict[str, float]] = []

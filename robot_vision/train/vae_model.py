@@ -16,12 +16,11 @@ import torch
 from torch import Tensor, nn
 
 from robot_vision.errors import InvalidValueError
-from robot_vision.train.vae_settings import Likelihood
+from robot_vision.train.vae_places import FEATURE_SIZE, LOG_VARIANCE_LIMITS, BroadcastDecoder, PointEncoder
+from robot_vision.train.vae_settings import Likelihood, Network
 
 IMAGE_SIZE = 64
-FEATURE_SIZE = 4
 MIN_SIGMA = 1e-3
-LOG_VARIANCE_LIMITS = (-12.0, 4.0)
 
 
 @dataclass(frozen=True)
@@ -31,6 +30,7 @@ class VaeShape:
     Attributes:
         latent_size: Number of latent dimensions.
         variational: Whether the encoder gives a log-variance besides the mean.
+        network: `convolution`, or `places` for the networks of `vae_places`, whose channels are fixed.
         encoder_channels: Channels after each of the four stride-2 convolutions, 64 to 4 pixels.
         decoder_channels: Channels before each of the four stride-2 transposed convolutions, 4 to 64 pixels.
 
@@ -40,6 +40,7 @@ class VaeShape:
 
     latent_size: int = 32
     variational: bool = True
+    network: Network = "convolution"
     encoder_channels: tuple[int, int, int, int] = (32, 48, 96, 128)
     decoder_channels: tuple[int, int, int, int] = (192, 96, 64, 32)
 
@@ -110,8 +111,13 @@ class Autoencoder(nn.Module):
 
     def __init__(self, shape: VaeShape) -> None:
         super().__init__()
-        self.encoder = EncoderNetwork(shape)
-        self.decoder = DecoderNetwork(shape)
+        self.encoder: nn.Module
+        self.decoder: nn.Module
+        if shape.network == "places":
+            self.encoder = PointEncoder(shape.latent_size, shape.variational)
+            self.decoder = BroadcastDecoder(shape.latent_size)
+        else:
+            self.encoder, self.decoder = EncoderNetwork(shape), DecoderNetwork(shape)
 
     def forward(self, images: Tensor, noise: Tensor) -> tuple[Tensor, ...]:
         """Reconstruct images from one sample of their posterior, z = mu + sigma * noise.

@@ -14,13 +14,15 @@ from robot_vision.train.options import about
 
 Likelihood = Literal["optimal", "fixed"]
 Kind = Literal["vae", "ae", "dae", "pca"]
+Network = Literal["convolution", "places"]
 
 _ITERATED = ("vae", "ae", "dae")
 _KINDS_OF: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("beta", "warmup_epochs", "free_bits"), ("vae",)),
     "corruption": ("dae",),
     **dict.fromkeys(
-        ("epochs", "batch_size", "learning_rate", "likelihood", "sigma", "saliency", "augment", "seed"), _ITERATED
+        ("network", "epochs", "batch_size", "learning_rate", "likelihood", "sigma", "saliency", "augment", "seed"),
+        _ITERATED,
     ),
 }
 """The kinds that a setting is for, where it is not for all."""
@@ -43,6 +45,14 @@ class FitSettings:
             "what to train: variational autoencoder, the same networks as plain (ae) or denoising (dae) autoencoder, "
             "or principal component analysis",
             choices=get_args(Kind),
+        ),
+    )
+    network: Network = field(
+        default="convolution",
+        metadata=about(
+            "plain convolutions, which keep most texture; or places: the encoder hands on where features are and the "
+            "decoder knows where pixels are, so that positions of objects are nearly linear in the latent",
+            choices=get_args(Network),
         ),
     )
     epochs: int = field(default=40, metadata=about("passes over the images"))
@@ -84,7 +94,9 @@ class FitSettings:
                 raise InvalidValueError(f"{name}: must not be negative, got {getattr(self, name)}")
         if not 0 < self.corruption < 1:
             raise InvalidValueError(f"corruption: must be between 0 and 1, got {self.corruption}")
-        for name, choices in (("likelihood", get_args(Likelihood)), ("kind", get_args(Kind))):
+        for name, choices in (
+            ("likelihood", get_args(Likelihood)), ("kind", get_args(Kind)), ("network", get_args(Network)),
+        ):  # fmt: skip
             if getattr(self, name) not in choices:
                 raise InvalidValueError(f"{name}: must be one of {choices}, got {getattr(self, name)!r}")
         for entry in fields(self):

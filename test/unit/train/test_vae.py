@@ -50,6 +50,7 @@ def folder(tmp_path_factory):
     for number, rgb in enumerate(patches(30)):
         cv2.imwrite(str(folder / "frames" / f"{number:02}.png"), rgb[..., ::-1])
     train(folder, "--data", "frames", "--name", "tiny", *FIT)
+    train(folder, "--data", "frames", "--name", "places", "--network", "places", *FIT)
     for kind in KINDS[1:]:
         train(folder, "--data", "frames", "--kind", kind, *([] if kind == "pca" else FIT))
     return folder
@@ -59,7 +60,7 @@ def card_of(folder, kind, part="encoder"):
     return load_card(folder / "models" / f"{'tiny' if kind == 'vae' else kind}_{part}.yaml")
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [*KINDS, "places"])
 def test_novelty_of_the_held_out_frames_has_mean_zero_and_deviation_one(folder, kind):
     """The calibration of the card, read back through the deployed stage from the image files."""
     encoder = Encoder(card_of(folder, kind), CPU, EncoderParams(novelty=True))
@@ -70,11 +71,11 @@ def test_novelty_of_the_held_out_frames_has_mean_zero_and_deviation_one(folder, 
     means = np.array([latent.mean for latent in latents])
     np.testing.assert_allclose(means.mean(axis=0), encoder.card.latent.statistics_mean, atol=1e-4)
     np.testing.assert_allclose(means.std(axis=0), encoder.card.latent.statistics_std, atol=1e-4)
-    assert latents[0].log_variance.shape == ((4,) if kind == "vae" else (0,))
+    assert latents[0].log_variance.shape == ((4,) if kind in ("vae", "places") else (0,))
     assert Decoder(card_of(folder, kind, "decoder"), CPU).decode(latents[0].mean).shape == (64, 64, 3)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [*KINDS, "places"])
 def test_crops_go_through_the_network_together_and_give_what_they_give_alone(folder, kind):
     card = card_of(folder, kind)
     encoder = CropEncoder(card, CropEncoder.open_session(card, CPU))

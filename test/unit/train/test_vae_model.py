@@ -125,8 +125,9 @@ def test_a_plain_autoencoder_decodes_its_mean_and_pays_for_the_error_only():
     assert torch.equal(objective.loss, objective.nll)
 
 
-def test_networks_have_the_deployed_shapes_and_images_in_range():
-    vae = Autoencoder(VaeShape(latent_size=7))
+@pytest.mark.parametrize("network", ["convolution", "places"])
+def test_networks_have_the_deployed_shapes_and_images_in_range(network):
+    vae = Autoencoder(VaeShape(7, network=network))
     images, mean, log_variance = vae(torch.rand(2, 3, 64, 64), torch.randn(2, 7))
     assert (images.shape, mean.shape, log_variance.shape) == ((2, 3, 64, 64), (2, 7), (2, 7))
     assert 0 <= images.min() <= images.max() <= 1
@@ -142,8 +143,9 @@ def test_noise_reaches_the_reconstruction_scaled_by_the_posteriors_sigma():
     torch.testing.assert_close(images, by_hand)
 
 
-def test_shipped_sizes_stay_within_the_budget_of_a_robot():
-    vae = Autoencoder(VaeShape())
+@pytest.mark.parametrize("network", ["convolution", "places"])
+def test_shipped_sizes_stay_within_the_budget_of_a_robot(network):
+    vae = Autoencoder(VaeShape(network=network))
     encoder, decoder = (sum(p.numel() for p in part.parameters()) for part in (vae.encoder, vae.decoder))
     assert encoder <= 600_000
     assert 4 * (encoder + decoder) <= 5e6

@@ -61,7 +61,8 @@ def test_the_command_line_needs_no_torch():
     ("name", "value"),
     [("epochs", 0), ("batch_size", -1), ("learning_rate", 0.0), ("learning_rate", float("nan")), ("latent_size", 0),
      ("sigma", 0.0), ("beta", -0.1), ("warmup_epochs", -1), ("free_bits", -1.0), ("seed", -1),
-     ("likelihood", "bernoulli"), ("kind", "gan"), ("saliency", -1.0), ("corruption", 0.0), ("corruption", 1.0)],
+     ("likelihood", "bernoulli"), ("kind", "gan"), ("network", "graph"), ("saliency", -1.0), ("corruption", 0.0),
+     ("corruption", 1.0)],
 )  # fmt: skip
 def test_a_value_out_of_range_is_refused_by_name(name, value):
     with pytest.raises(InvalidValueError, match=name):
@@ -82,7 +83,7 @@ def test_the_same_place_cannot_be_trained_on_and_held_out():
 @pytest.mark.parametrize(
     ("kind", "name", "value"),
     [("ae", "beta", 2.0), ("dae", "free_bits", 1.0), ("vae", "corruption", 0.5), ("pca", "epochs", 3),
-     ("pca", "saliency", 1.0), ("pca", "seed", 1)],
+     ("pca", "saliency", 1.0), ("pca", "seed", 1), ("pca", "network", "places")],
 )  # fmt: skip
 def test_a_setting_that_means_nothing_for_the_kind_is_refused(kind, name, value):
     with pytest.raises(InvalidValueError, match=f"{name}: has no meaning for kind {kind}"):
