@@ -93,8 +93,8 @@ class Preprocessor:
 
         OpenCV halves an image in a fraction of the time that other factors take, and averages over whole pixels several
         times faster than over fractions; a usual camera has a whole number of them to one of the network along one axis
-        only. Where a pixel of the network ends inside a pixel of the halved image, a sharp edge there moves by a part of
-        a source pixel.
+        only. Where a pixel of the network ends inside a pixel of the halved image, a sharp edge there moves by a part
+        of a source pixel.
         """
         if self._interpolation != cv2.INTER_AREA:
             return rgb

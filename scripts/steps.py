@@ -99,7 +99,7 @@ def install_packages(setting: Setting) -> None:
     Raises:
         SetupError: Something could not be installed.
     """
-    extras = ("gpu" if setting.gpu else "cpu", "evaluation", "rl", "sim", "test")
+    extras = ("gpu" if setting.gpu else "cpu", "dataset", "evaluation", "rl", "sim", "test")
     wanted = setting.requirements() + setting.requirements(*extras)
     if setting.sourced_prefixes and _loads(setting, "cv2"):
         wanted = [line for line in wanted if not line.startswith("opencv")]

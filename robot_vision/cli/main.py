@@ -11,10 +11,12 @@ from robot_vision import __version__
 from robot_vision.errors import RobotVisionError
 
 COMMANDS = {
+    "dataset": "bags to a data set for learning, with aligned observations and actions",
     "demo": "replay a bag or video into the pipeline and report what it found",
     "evaluate": "measure a detector, encoders or the tracker against labelled data",
     "inspect": "say what a network is taken for, and from what evidence",
     "process": "detections, tracks and latents for bags and videos, written as bags",
+    "record": "write the results of the running pipeline, and cameras, into a bag",
     "replay": "publish a bag or video at its recorded rate",
     "sim": "render the simulated camera world into bags and data sets",
     "train": "train a detector or an encoder",

@@ -1,12 +1,20 @@
-"""`robot_vision replay`: publishes a bag's or a video's images at their recorded pace."""
+"""`robot_vision replay`: publishes a recording at its recorded pace."""
 
 from __future__ import annotations
 
 import argparse
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from robot_vision.cli.setting_options import add_setting_options, params_from
+from robot_vision.data.replay_params import ReplayParams
+
+if TYPE_CHECKING:
+    from robot_vision.data.bags import RawMessage
 
 HELP = "publish a bag or video at its recorded rate"
+CLOCK_HZ = 40.0
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -15,17 +23,19 @@ def configure(parser: argparse.ArgumentParser) -> None:
     Args:
         parser: Parser of `robot_vision replay`.
     """
-    parser.add_argument("recording", type=Path, help="ROS 2 bag (mcap or sqlite3) or video")
-    parser.add_argument("--from-topic", help="image topic of the bag; needed only if it has several")
-    parser.add_argument(
-        "--topic", default="/camera/image", help="topic to publish; compressed images go to TOPIC/compressed"
+    parser.description = (
+        "Publishes the images of one camera to --topic; with --all or --topics, topics of a bag under their own names. "
+        "Keys on a terminal: space pauses and resumes, s or the right arrow steps, q ends; the services "
+        "/replay_node/pause, resume and step do the same."
     )
-    parser.add_argument("--rate", type=float, default=1.0, help="factor on the recorded pace; 0: as fast as possible")
+    parser.add_argument("recording", type=Path, help="bag of ROS 2 (mcap or sqlite3) or ROS 1, or video")
+    add_setting_options(parser, ReplayParams, bare={"clock": CLOCK_HZ})
+    parser.add_argument("--remap", nargs="+", default=[], metavar="FROM:=TO", help="publish a topic under another name")
     parser.add_argument(
-        "--wait", type=float, default=20.0, help="longest wait for a subscriber in seconds; 0: do not wait"
-    )
-    parser.add_argument(
-        "--log", type=Path, help="write [stamp_ns, monotonic_ns when published] pairs to this JSON file"
+        "--log",
+        type=Path,
+        help="write [stamp_ns, monotonic_ns when published] pairs to this JSON file; the stamp is that of the image's "
+        "header, or with --all or --topics the time of recording",
     )
 
 
@@ -36,19 +46,27 @@ def run(args: argparse.Namespace) -> int:
         args: Parsed arguments.
 
     Returns:
-        Exit status.
+        Exit status: 0 also after Ctrl-C.
+
+    Raises:
+        InvalidValueError: If an argument is wrong.
+        BagError: If the recording is missing or damaged, or holds nothing that can be published.
+        RobotVisionError: If nobody subscribes in time.
     """
-    from robot_vision.data.sources import open_source  # noqa: PLC0415
+    params = params_from(args, ReplayParams)
     from robot_vision.ros.spin import export_fastdds_profile  # noqa: PLC0415
 
-    source = open_source(args.recording, args.from_topic)
-    if source.note:
-        print(source.note)
     export_fastdds_profile()
-    from robot_vision.ros.replay_node import ReplayOptions, replay  # noqa: PLC0415
+    published: list[tuple[int, int]] = []
+    try:
+        from robot_vision.ros.replay_node import header_stamp_ns, replay  # noqa: PLC0415
 
-    published = replay(source, ReplayOptions(args.topic, args.rate, args.wait))
-    if args.log:
-        args.log.write_text(json.dumps(published))
-    print(f"published {len(published)} images of {args.recording}")
-    return 0
+        def note(message: RawMessage, now_ns: int) -> None:
+            published.append((message.stamp_ns if params.whole_bag else header_stamp_ns(message.data), now_ns))
+
+        return replay(args.recording, params, args.remap, note if args.log else None)
+    except KeyboardInterrupt:
+        return 0
+    finally:
+        if args.log:
+            args.log.write_text(json.dumps(published))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from robot_vision.errors import EncoderMismatchError, InvalidValueError, StaleObservationError
+from robot_vision.errors import EncoderMismatchError, StaleObservationError
 from robot_vision.rl.features import TRACK_FEATURES, TrackFeatures, track_rows
 from robot_vision.types import Float32Array
 
