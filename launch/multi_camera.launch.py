@@ -26,4 +26,4 @@ def generate_launch_description() -> LaunchDescription:
 def _node(context: LaunchContext) -> list[Node]:
     pairs = [entry.strip().partition("=") for entry in LaunchConfiguration("cameras").perform(context).split(",")]
     remappings = [(f"{name}/image", topic) for name, _, topic in pairs if topic]
-    return [vision_node("perception_node", remappings, {"camera.names": [name for name, _, _ in pairs]})]
+    return [vision_node(context, "perception_node", remappings, {"camera.names": [name for name, _, _ in pairs]})]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from launch.actions import DeclareLaunchArgument
-from launch.conditions import IfCondition, UnlessCondition
+from launch.actions import DeclareLaunchArgument, OpaqueFunction
+from launch.conditions import IfCondition
 from launch.substitutions import LaunchConfiguration
+from launch_ros.actions import Node
 
-from launch import LaunchDescription
+from launch import LaunchContext, LaunchDescription
 from robot_vision.ros.launch_parts import common_arguments, exported_profile, vision_node
 
 
@@ -19,10 +20,11 @@ def generate_launch_description() -> LaunchDescription:
         DeclareLaunchArgument("composed", default_value="true", description="one process, or one node per stage"),
         *common_arguments(),
     ]
-    composed, image = LaunchConfiguration("composed"), [("image", LaunchConfiguration("image"))]
-    nodes = [vision_node("perception_node", image, condition=IfCondition(composed))]
-    nodes += [
-        vision_node(f"{stage}_node", image, condition=UnlessCondition(composed))
-        for stage in ("detector", "tracker", "encoder")
-    ]
-    return LaunchDescription([*arguments, exported_profile(), *nodes])
+    return LaunchDescription([*arguments, exported_profile(), OpaqueFunction(function=_nodes)])
+
+
+def _nodes(context: LaunchContext) -> list[Node]:
+    composed = IfCondition(LaunchConfiguration("composed")).evaluate(context)
+    stages = ("perception",) if composed else ("detector", "tracker", "encoder")
+    image = [("image", LaunchConfiguration("image"))]
+    return [vision_node(context, f"{stage}_node", image) for stage in stages]

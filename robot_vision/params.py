@@ -31,7 +31,7 @@ class Setting:
         low: Smallest allowed number, inclusive; None if unbounded.
         high: Largest allowed number, inclusive; None if unbounded.
         choices: Allowed strings; empty if free.
-        live: Whether it can change while the node runs.
+        live: Whether it can change while the node is configured.
     """
 
     name: str
@@ -213,7 +213,7 @@ class SessionParams(StageParams):
 class DetectorParams(StageParams):
     """Settings of the detector."""
 
-    model: str = _setting("simworld_yolo", "shipped model's name, or path of an ONNX file")
+    model: str = _setting("simworld_yolo", "shipped model's name, or path of an ONNX file", live=True)
     confidence_threshold: float = _setting(0.1, "smallest score that is published", low=0.001, high=1.0, live=True)
     iou_threshold: float = _setting(
         0.6, "overlap above which the weaker of two boxes is dropped", low=0.0, high=1.0, live=True
@@ -305,7 +305,7 @@ class TrackerParams(StageParams):
 class EncoderParams(StageParams):
     """Settings of the latent encoder."""
 
-    model: str = _setting("simworld_vae_encoder", "shipped model's name, or path of an ONNX file")
+    model: str = _setting("simworld_vae_encoder", "shipped model's name, or path of an ONNX file", live=True)
     novelty: bool = _setting(False, "also decode each latent and publish the standardised reconstruction error")
 
 

@@ -74,7 +74,7 @@ class CameraIntake:
         camera: Name of the camera, if there are several.
         topic: Full name of the topic.
         params: Present settings.
-        counters: What happened to the frames.
+        counters: What happened to the frames since the last start.
         decode_durations: Time from message to frame.
         latencies: Time from arrival of the message to the end of processing.
         ages: Age of the frame at the end of processing, by the node's clock.
@@ -83,7 +83,7 @@ class CameraIntake:
     def __init__(
         self, node: Node, params: CameraParams, prepare: Callable[[CameraFrame], Infer], camera: str = ""
     ) -> None:
-        """Subscribe.
+        """Resolve the topic; `start` subscribes to it.
 
         Args:
             node: Node that owns the subscription.
@@ -92,13 +92,9 @@ class CameraIntake:
                 returns in the third.
             camera: Name of the camera, if there are several.
         """
-        self.counters = FrameCounters()
-        self.decode_durations, self.latencies, self.ages = Durations(), Durations(), Durations()
         self._node = node
         self._prepare_stages = prepare
         compressed = params.image_transport == "compressed"
-        self._begin_s = time.monotonic()
-        self._silence_told = ""
         self.params = params
         self._type = CompressedImage if compressed else Image
         self._to_frame = frame_from_compressed if compressed else frame_from_image
@@ -107,19 +103,29 @@ class CameraIntake:
         self._base = of_camera(camera, "image")
         self.topic = node.resolve_topic_name(self._base) + ("/compressed" if compressed else "")
         self._qos = camera_qos([])
-        self._reader: NewestReader[Image | CompressedImage] = NewestReader(node, self._type, self.topic, self._qos)
-        self._prepared: Slot[_Prepared] = Slot()
-        self._inferred: Slot[_Inferred] = Slot()
+        self._reader: NewestReader[Image | CompressedImage] | None = None
         self._workers: tuple[Worker[Any], ...] = ()
-        self._timer = node.create_timer(QOS_CHECK_PERIOD_S, self._watch_publishers, clock=STEADY_CLOCK)
+        self._forget()
 
     def start(self) -> None:
-        """Start the workers."""
+        """Subscribe and start the workers."""
+        self._forget()
+        self._reader = NewestReader(self._node, self._type, self.topic, self._qos)
+        self._timer = self._node.create_timer(QOS_CHECK_PERIOD_S, self._watch_publishers, clock=STEADY_CLOCK)
+        self._prepared: Slot[_Prepared] = Slot()
+        self._inferred: Slot[_Inferred] = Slot()
         self._workers = (
             Worker("frames", self._reader, self._prepare, self._on_error),
             Worker("networks", self._prepared, self._infer, self._on_error),
             Worker("results", self._inferred, self._publish, self._on_error),
         )
+
+    def _forget(self) -> None:
+        """Begin to count anew: what was before must not look like a stalled camera."""
+        self.counters = FrameCounters()
+        self.decode_durations, self.latencies, self.ages = Durations(), Durations(), Durations()
+        self._begin_s = time.monotonic()
+        self._silence_told = ""
 
     def set_params(self, params: CameraParams) -> None:
         """Take over changed live settings.
@@ -132,11 +138,11 @@ class CameraIntake:
     @property
     def is_waiting(self) -> bool:
         """Whether the camera is what the node waits for."""
-        return self._reader.waiting
+        return self._reader is not None and self._reader.waiting
 
     @property
     def waiting_s(self) -> float:
-        """Seconds since the intake began."""
+        """Seconds since the last start."""
         return time.monotonic() - self._begin_s
 
     def publishers(self) -> str:
@@ -164,15 +170,18 @@ class CameraIntake:
         return [info.topic_type for info in self._node.get_publishers_info_by_topic(topic)] if topic else []
 
     def stop(self) -> bool:
-        """Stop intake, then let the workers finish the frames in hand.
+        """Stop intake, then let the workers finish the frames in hand; nothing if it was not started.
 
         Returns:
             Whether they did.
         """
+        if self._reader is None:
+            return True
         self._node.destroy_timer(self._timer)
         if not all(worker.stop() for worker in self._workers):
             return False
         self._reader.destroy()
+        self._reader, self._workers = None, ()
         return True
 
     def _watch_publishers(self) -> None:
@@ -180,7 +189,7 @@ class CameraIntake:
             self._tell_silence(self.publishers())
         offered = [info.qos_profile.reliability for info in self._node.get_publishers_info_by_topic(self.topic)]
         wanted = camera_qos(offered)
-        if offered and wanted.reliability != self._qos.reliability:
+        if self._reader is not None and offered and wanted.reliability != self._qos.reliability:
             self._qos = wanted
             self._reader.change_qos(wanted)
 

@@ -3,60 +3,55 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Sequence
 from functools import partial
 
-from rclpy.node import Node
-
-from robot_vision.params import StageParams
+from robot_vision.params import DetectorParams, StageParams
 from robot_vision.ros.camera import CameraFrame, CameraIntake, Infer, Publish
+from robot_vision.ros.changes import changed_detectors
 from robot_vision.ros.diagnostics import Diagnostics
+from robot_vision.ros.lifecycle import StageNode
 from robot_vision.ros.parameters import StageParameters
 from robot_vision.ros.services import DetectService
 from robot_vision.ros.spin import run
 from robot_vision.ros.stages import DetectStage, TimedInference, open_detectors
 
 
-class DetectorNode(Node):
+class Detection:
     """Publishes the detections of every frame it processes."""
 
-    def __init__(self) -> None:
-        super().__init__("detector_node")
-        self._settings = StageParameters(self, ("camera", "session", "detector"), self._on_change, self._check)
-        self._diagnostics = Diagnostics(self)
-        camera = self._settings["camera"]
+    def __init__(self, node: StageNode, settings: StageParameters, diagnostics: Diagnostics) -> None:
+        """Load the network and create the stages, as `lifecycle.MakeWork` says."""
+        self._settings = settings
+        camera = settings["camera"]
         names = camera.names or ("",)
-        detectors = open_detectors(self._settings["session"], self._settings["detector"], len(names))
+        detectors = open_detectors(settings["session"], settings["detector"], len(names))
         self._stages = [
-            DetectStage(self, self._diagnostics, detector, name)
-            for detector, name in zip(detectors, names, strict=True)
+            DetectStage(node, diagnostics, detector, name) for detector, name in zip(detectors, names, strict=True)
         ]
-        self._detect_service = DetectService(self, self._stages[0])
+        DetectService(node, self._stages[0])
         self._cameras = [
-            CameraIntake(self, camera, partial(_prepare, stage), name)
+            CameraIntake(node, camera, partial(_prepare, stage), name)
             for stage, name in zip(self._stages, names, strict=True)
         ]
         for intake in self._cameras:
-            self._diagnostics.watch_camera(intake)
+            diagnostics.watch_camera(intake)
 
     def start(self) -> None:
         """Begin to process frames."""
         for intake in self._cameras:
             intake.start()
 
-    def close(self) -> bool:
-        """Stop the workers and destroy the node; False if a network does not return."""
-        if not all(intake.stop() for intake in self._cameras):
-            return False
-        self.destroy_node()
-        return True
+    def stop(self) -> bool:
+        """Stop the workers; False if a network does not return."""
+        stopped = [intake.stop() for intake in self._cameras]
+        return all(stopped)
 
-    def _check(self, stage: str, params: StageParams) -> None:
-        if stage == "detector":
-            self._stages[0].check(params)
-
-    def _on_change(self, stage: str, params: StageParams) -> None:
-        for changed in {"detector": self._stages, "camera": self._cameras}.get(stage, []):
-            changed.set_params(params)
+    def change(self, stage: str, params: StageParams) -> Sequence[Callable[[], None]]:
+        """See whether changed settings can be taken over, as `lifecycle.Work` says."""
+        if isinstance(params, DetectorParams):
+            return changed_detectors(self._stages, self._settings, params)
+        return [partial(intake.set_params, params) for intake in self._cameras if stage == "camera"]
 
 
 def _prepare(stage: DetectStage, item: CameraFrame) -> Infer:
@@ -79,7 +74,7 @@ def main() -> int:
     Returns:
         Exit status.
     """
-    return run(DetectorNode)
+    return run(lambda: StageNode("detector_node", ("camera", "session", "detector"), Detection))
 
 
 if __name__ == "__main__":

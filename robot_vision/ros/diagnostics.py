@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import TypeVar
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.node import Node
@@ -19,9 +20,15 @@ RECENT_S = 5.0
 LIVE_AGE_S = 60.0
 _UNCOUNTED = "unknown: this middleware does not number messages, or not by publisher"
 
+WatchedT = TypeVar("WatchedT")
+
 
 class Diagnostics:
-    """Publishes one status for each camera and each stage."""
+    """Publishes one status for each camera and each stage.
+
+    Attributes:
+        is_active: Whether frames are taken; if not, silence is as it should be.
+    """
 
     def __init__(self, node: Node) -> None:
         """Create the publisher and its timer.
@@ -29,6 +36,7 @@ class Diagnostics:
         Args:
             node: Node that owns them.
         """
+        self.is_active = False
         self._node = node
         self._publisher = node.create_publisher(DiagnosticArray, "/diagnostics", 10)
         self._stages: dict[str, tuple[Durations, Callable[[], Mapping[str, str]]]] = {}
@@ -61,7 +69,7 @@ class Diagnostics:
         for name, (durations, facts) in self._stages.items():
             counts = {"frames": str(durations.rate.count), "rate_hz": f"{durations.rate.hz():.2f}"}
             values = {**facts(), **counts, **_percentile_values("", durations)}
-            message.status.append(self._status(name, *_stage_health(durations), values))
+            message.status.append(self._status(name, *self._health(_stage_health, durations), values))
         self._publisher.publish(message)
 
     def _camera_status(self, intake: CameraIntake) -> DiagnosticStatus:
@@ -79,8 +87,10 @@ class Diagnostics:
             **_percentile_values("latency_", intake.latencies),
             **_age_values(intake.ages),
         }
-        level, text = _camera_health(intake)
-        return self._status(of_camera(intake.camera, "camera"), level, text, values)
+        return self._status(of_camera(intake.camera, "camera"), *self._health(_camera_health, intake), values)
+
+    def _health(self, judge: Callable[[WatchedT], tuple[bytes, str]], watched: WatchedT) -> tuple[bytes, str]:
+        return judge(watched) if self.is_active else (DiagnosticStatus.OK, "the node is not active")
 
     def _status(self, name: str, level: bytes, text: str, values: Mapping[str, str]) -> DiagnosticStatus:
         pairs = [KeyValue(key=key, value=value) for key, value in values.items()]

@@ -3,56 +3,56 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Sequence
 from functools import partial
 
-from rclpy.node import Node
-
-from robot_vision.params import StageParams
+from robot_vision.params import EncoderParams, StageParams
 from robot_vision.ros.camera import CameraFrame, CameraIntake, Infer, Publish
+from robot_vision.ros.changes import changed_encoders
 from robot_vision.ros.diagnostics import Diagnostics
+from robot_vision.ros.lifecycle import StageNode
 from robot_vision.ros.parameters import StageParameters
 from robot_vision.ros.services import DecodeService, EncodeService
 from robot_vision.ros.spin import run
 from robot_vision.ros.stages import EncodeStage, open_encoders
 
 
-class EncoderNode(Node):
+class Encoding:
     """Publishes the latent state of every frame it processes."""
 
-    def __init__(self) -> None:
-        super().__init__("encoder_node")
-        self._settings = StageParameters(self, ("camera", "session", "encoder"), self._on_change)
-        self._diagnostics = Diagnostics(self)
-        camera = self._settings["camera"]
+    def __init__(self, node: StageNode, settings: StageParameters, diagnostics: Diagnostics) -> None:
+        """Load the network and create the stages, as `lifecycle.MakeWork` says."""
+        self._settings = settings
+        camera = settings["camera"]
         names = camera.names or ("",)
-        encoders = open_encoders(self._settings["session"], self._settings["encoder"], len(names))
-        stages = [
-            EncodeStage(self, self._diagnostics, encoder, name) for encoder, name in zip(encoders, names, strict=True)
+        encoders = open_encoders(settings["session"], settings["encoder"], len(names))
+        self._stages = [
+            EncodeStage(node, diagnostics, encoder, name) for encoder, name in zip(encoders, names, strict=True)
         ]
-        self._on_demand = (EncodeService(self, stages[0]), DecodeService(self, stages[0]))
+        EncodeService(node, self._stages[0])
+        DecodeService(node, self._stages[0])
         self._cameras = [
-            CameraIntake(self, camera, partial(_prepare, stage), name)
-            for stage, name in zip(stages, names, strict=True)
+            CameraIntake(node, camera, partial(_prepare, stage), name)
+            for stage, name in zip(self._stages, names, strict=True)
         ]
         for intake in self._cameras:
-            self._diagnostics.watch_camera(intake)
+            diagnostics.watch_camera(intake)
 
     def start(self) -> None:
         """Begin to process frames."""
         for intake in self._cameras:
             intake.start()
 
-    def close(self) -> bool:
-        """Stop the workers and destroy the node; False if a network does not return."""
-        if not all(intake.stop() for intake in self._cameras):
-            return False
-        self.destroy_node()
-        return True
+    def stop(self) -> bool:
+        """Stop the workers; False if a network does not return."""
+        stopped = [intake.stop() for intake in self._cameras]
+        return all(stopped)
 
-    def _on_change(self, stage: str, params: StageParams) -> None:
-        if stage == "camera":
-            for intake in self._cameras:
-                intake.set_params(params)
+    def change(self, stage: str, params: StageParams) -> Sequence[Callable[[], None]]:
+        """See whether changed settings can be taken over, as `lifecycle.Work` says."""
+        if isinstance(params, EncoderParams):
+            return changed_encoders(self._stages, self._settings, params)
+        return [partial(intake.set_params, params) for intake in self._cameras if stage == "camera"]
 
 
 def _prepare(stage: EncodeStage, item: CameraFrame) -> Infer:
@@ -69,7 +69,7 @@ def main() -> int:
     Returns:
         Exit status.
     """
-    return run(EncoderNode)
+    return run(lambda: StageNode("encoder_node", ("camera", "session", "encoder"), Encoding))
 
 
 if __name__ == "__main__":

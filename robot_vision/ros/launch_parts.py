@@ -10,9 +10,19 @@ from ament_index_python.packages import get_package_share_directory
 from launch.actions import DeclareLaunchArgument, OpaqueFunction
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
+from launch_ros.parameter_descriptions import ParameterValue
 
 from launch import LaunchContext
 from robot_vision.ros.spin import export_fastdds_profile
+
+RESPAWN_DELAY_S = 2.0
+PARAMETERS: dict[str, tuple[str, type]] = {
+    "autostart": ("autostart", bool),
+    "detector_model": ("detector.model", str),
+    "encoder_model": ("encoder.model", str),
+    "provider": ("session.provider", str),
+}
+"""Parameter that a launch argument sets, with its type."""
 
 
 def common_arguments() -> list[DeclareLaunchArgument]:
@@ -22,6 +32,13 @@ def common_arguments() -> list[DeclareLaunchArgument]:
         DeclareLaunchArgument("namespace", default_value="", description="namespace of nodes and result topics"),
         DeclareLaunchArgument("params_file", default_value=params, description="YAML file with parameters"),
         DeclareLaunchArgument("use_sim_time", default_value="false", description="take the time from /clock"),
+        DeclareLaunchArgument("respawn", default_value="false", description="start a node again when its process dies"),
+        *(
+            DeclareLaunchArgument(
+                name, default_value="", description=f"parameter {parameter}; empty: as params_file or the node says"
+            )
+            for name, (parameter, _) in PARAMETERS.items()
+        ),
         DeclareLaunchArgument("log_level", default_value="info", description="debug, info, warn, error or fatal"),
     ]
 
@@ -32,23 +49,31 @@ def exported_profile() -> OpaqueFunction:
 
 
 def vision_node(
+    context: LaunchContext,
     executable: str,
     remappings: Sequence[tuple[str, Any]],
     parameters: Mapping[str, Any] | None = None,
-    **more: Any,
 ) -> Node:
     """A node of this package that obeys the common arguments.
 
+    It is an ordinary node for launch: with `autostart` it configures and activates itself, without it whoever calls its
+    lifecycle services does.
+
     Args:
+        context: The launch, which knows what arguments were given.
         executable: Name of the program.
         remappings: Pairs of names, from and to.
         parameters: Parameters that override those of the file.
-        more: Further arguments of `launch_ros.actions.Node`, such as `condition`.
 
     Returns:
         The action.
     """
-    own = {"use_sim_time": LaunchConfiguration("use_sim_time"), **(parameters or {})}
+    given = {
+        parameter: ParameterValue(LaunchConfiguration(name), value_type=kind)
+        for name, (parameter, kind) in PARAMETERS.items()
+        if LaunchConfiguration(name).perform(context)
+    }
+    own = {"use_sim_time": LaunchConfiguration("use_sim_time"), **given, **(parameters or {})}
     return Node(
         package="robot_vision",
         executable=executable,
@@ -57,7 +82,8 @@ def vision_node(
         parameters=[LaunchConfiguration("params_file"), own],
         ros_arguments=["--log-level", LaunchConfiguration("log_level")],
         output="screen",
-        **more,
+        respawn=LaunchConfiguration("respawn"),
+        respawn_delay=RESPAWN_DELAY_S,
     )
 
 

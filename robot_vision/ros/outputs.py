@@ -87,38 +87,36 @@ def track_states(header: Header, tracks: Tracks, labels: Sequence[str]) -> Track
 class DetectionOutput:
     """Publishes `detections` and, latched, `label_info`."""
 
-    def __init__(self, node: Node, class_names: Sequence[str], class_id_format: str, camera: str = "") -> None:
+    def __init__(self, node: Node, camera: str = "") -> None:
         """Create the publishers.
 
         Args:
             node: Node that owns them.
-            class_names: Names in the order of the class ids.
-            class_id_format: `name` or `index`: what `class_id` holds.
             camera: Name of the camera, if there are several.
         """
-        self.labels = class_labels(class_names, class_id_format)
-        self._class_names = tuple(class_names)
         self._node = node
         self._detections = node.create_publisher(Detection2DArray, of_camera(camera, "detections"), RESULT_QOS)
         self._label_info = node.create_publisher(LabelInfo, of_camera(camera, "label_info"), LATCHED_QOS)
 
-    def publish_label_info(self, threshold: float) -> None:
+    def publish_label_info(self, class_names: Sequence[str], threshold: float) -> None:
         """Publish the class map.
 
         Args:
+            class_names: Names in the order of the class ids.
             threshold: Smallest score that is published.
         """
         header = Header(stamp=self._node.get_clock().now().to_msg())
-        self._label_info.publish(label_info(self._class_names, threshold, header))
+        self._label_info.publish(label_info(class_names, threshold, header))
 
-    def publish(self, header: Header, detections: Detections) -> None:
+    def publish(self, header: Header, detections: Detections, labels: Sequence[str]) -> None:
         """Publish one frame's detections, also when there are none.
 
         Args:
             header: Header of the image.
             detections: What was found.
+            labels: Label of each class id.
         """
-        self._detections.publish(serialised_detections(header, detections, self.labels))
+        self._detections.publish(serialised_detections(header, detections, labels))
 
 
 class TrackOutput:

@@ -1,4 +1,4 @@
-"""ROS parameters from the definitions in `robot_vision.params`: declared, described, validated and changed live."""
+"""ROS parameters from the definitions in `robot_vision.params`: declared, described, validated and changed."""
 
 from __future__ import annotations
 
@@ -11,36 +11,38 @@ from rclpy.exceptions import InvalidParameterValueException
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
-from robot_vision.errors import InvalidValueError
+from robot_vision.errors import InvalidValueError, RobotVisionError
 from robot_vision.params import STAGES, Setting, StageParams, check_names, settings, updated
 
 INT64_LIMIT = 2**63 - 1
 
 
 class StageParameters:
-    """The settings of some stages as parameters `<stage>.<name>` of one node."""
+    """The settings of some stages as parameters `<stage>.<name>` of one node.
+
+    Attributes:
+        are_in_use: Whether the node is configured; then only live settings change.
+    """
 
     def __init__(
-        self,
-        node: Node,
-        stages: Sequence[str],
-        on_change: Callable[[str, StageParams], None],
-        check: Callable[[str, StageParams], None] = lambda _stage, _params: None,
+        self, node: Node, stages: Sequence[str], change: Callable[[str, StageParams], Sequence[Callable[[], None]]]
     ) -> None:
         """Declare, read and check the parameters.
 
         Args:
             node: Node that owns the parameters.
             stages: Keys of `robot_vision.params.STAGES`.
-            on_change: Called with a stage's name and its new settings after an accepted change; must not fail.
-            check: Called with the same before a change is accepted; raises InvalidValueError to refuse what only the
-                running stage can judge, such as a class that its model does not have.
+            change: Called with a stage's name and its new settings before a change is accepted. It raises
+                RobotVisionError to refuse what only the running stage can judge, such as a class that its model does
+                not have; the steps that it returns put the accepted change in force and must not fail.
 
         Raises:
             InvalidValueError: If a value given at start is outside its contract, or a name is no setting's.
         """
-        self._on_change = on_change
-        self._check = check
+        self.are_in_use = False
+        self._node = node
+        self._change = change
+        self._accepted: list[Callable[[], None]] = []
         check_names(node._parameter_overrides)
         self._values: dict[str, StageParams] = {}
         for stage in stages:
@@ -54,17 +56,39 @@ class StageParameters:
         return self._values[stage]
 
     def _validate(self, parameters: list[Parameter]) -> SetParametersResult:
+        self._accepted = []
         try:
-            for stage, params in self._with_changes(parameters).items():
-                self._check(stage, params)
-        except InvalidValueError as error:
+            changed = self._with_changes(parameters)
+            for stage, params in changed.items():
+                self._check_live(stage, params)
+            self._accepted = [step for stage, params in changed.items() for step in self._change(stage, params)]
+        except RobotVisionError as error:
             return SetParametersResult(successful=False, reason=str(error))
+        except Exception as error:  # whatever a strange model brings out must not end the node
+            self._node.get_logger().error(f"parameters: {type(error).__name__}: {error}")
+            return SetParametersResult(successful=False, reason=f"{type(error).__name__}: {error}")
         return SetParametersResult(successful=True)
 
     def _apply(self, parameters: list[Parameter]) -> None:
-        for stage, params in self._with_changes(parameters).items():
-            self._values[stage] = params
-            self._on_change(stage, params)
+        self._values |= self._with_changes(parameters)
+        accepted, self._accepted = self._accepted, []
+        for step in accepted:
+            step()
+
+    def _check_live(self, stage: str, params: StageParams) -> None:
+        """Refuse, while the node is configured, what only its next configuration can take.
+
+        Raises:
+            InvalidValueError: If another value is given for a setting that is not live.
+        """
+        for setting in settings(type(params)):
+            changes = getattr(params, setting.name) != getattr(self._values[stage], setting.name)
+            if self.are_in_use and changes and not setting.live:
+                name = self._node.get_fully_qualified_name()
+                raise InvalidValueError(
+                    f"parameter {stage}.{setting.name}: changes only while the node is unconfigured; deactivate and "
+                    f"clean it up first: ros2 lifecycle set {name} cleanup"
+                )
 
     def _with_changes(self, parameters: list[Parameter]) -> dict[str, StageParams]:
         changes: dict[str, dict[str, Any]] = {}
@@ -120,10 +144,12 @@ def descriptor(setting: Setting) -> ParameterDescriptor:
         setting: Its definition.
 
     Returns:
-        Descriptor with description, range, and read-only for a setting that needs a restart.
+        Descriptor with description, range, and a note if the setting changes only while the node is unconfigured.
     """
     # Typed by `Setting.check` alone, which takes 1 for 1.0 and [] for an empty list; rclpy would take neither.
-    ros_descriptor = ParameterDescriptor(description=describe(setting), read_only=not setting.live, dynamic_typing=True)
+    ros_descriptor = ParameterDescriptor(description=describe(setting), dynamic_typing=True)
+    if not setting.live:
+        ros_descriptor.additional_constraints = "changes only while the node is unconfigured"
     if setting.kind is float and setting.low is not None and setting.high is not None:
         ros_descriptor.floating_point_range = [FloatingPointRange(from_value=setting.low, to_value=setting.high)]
     if setting.kind is int and (setting.low is not None or setting.high is not None):

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-
-from rclpy.node import Node
+from functools import partial
 
 from robot_vision.detection.yolo import Detector
 from robot_vision.latent.crops import CropEncoder
 from robot_vision.latent.encoder import Encoder
-from robot_vision.params import StageParams
+from robot_vision.params import DetectorParams, EncoderParams, StageParams
 from robot_vision.ros.camera import CameraFrame, CameraIntake, Infer, Publish
+from robot_vision.ros.changes import changed_detectors, changed_encoders
 from robot_vision.ros.diagnostics import Diagnostics
+from robot_vision.ros.lifecycle import StageNode
 from robot_vision.ros.outputs import AnnotatedOutput
 from robot_vision.ros.parameters import StageParameters
 from robot_vision.ros.services import DecodeService, DetectService, EncodeService
@@ -44,7 +46,7 @@ class CameraPipeline:
 
     def __init__(
         self,
-        node: Node,
+        node: StageNode,
         settings: StageParameters,
         diagnostics: Diagnostics,
         networks: tuple[Detector, Encoder, CropEncoder | None],
@@ -63,18 +65,26 @@ class CameraPipeline:
         self.track = TrackStage(node, diagnostics, settings["tracker"], camera, networks[2])
         self.encode = EncodeStage(node, diagnostics, networks[1], camera)
         self._annotated = AnnotatedOutput(node, camera)
-        self._encoder_thread = ThreadPoolExecutor(1, "encoder")
+        self._encoder_thread: ThreadPoolExecutor | None = None
         self.intake = CameraIntake(node, settings["camera"], self._prepare, camera)
         diagnostics.watch_camera(self.intake)
+
+    def start(self) -> None:
+        """Start the threads, with no track."""
+        self._encoder_thread = ThreadPoolExecutor(1, "encoder")
+        self.track.reset()
+        self.intake.start()
 
     def stop(self) -> bool:
         """Stop the threads; False if a network does not return."""
         if not self.intake.stop():
             return False
-        self._encoder_thread.shutdown(cancel_futures=True)
+        if self._encoder_thread is not None:
+            self._encoder_thread.shutdown(cancel_futures=True)
         return True
 
     def _prepare(self, item: CameraFrame) -> Infer:
+        assert self._encoder_thread is not None, "frames come after start"
         prepared = self.detect.prepare(item.frame)
         encoding = self._encoder_thread.submit(self.encode.infer, item.frame)
 
@@ -89,60 +99,50 @@ class CameraPipeline:
         return infer
 
     def _publish(self, item: CameraFrame, inferred: TimedInference, latent: Latent) -> None:
-        labels, frame = self.detect.labels, item.frame
+        labels, frame = inferred.labels, item.frame
         detections = self.detect.publish(item.header, inferred)
         tracks = self.track.process(item.header, frame.stamp_ns, detections, labels, frame)
         self.encode.publish(item.header, latent)
         self._annotated.publish(item.header, frame, tracks, labels)
 
 
-class PerceptionNode(Node):
+class Perception:
     """Publishes detections, tracks and latents of every frame it processes."""
 
-    def __init__(self) -> None:
-        super().__init__("perception_node")
-        self._settings = StageParameters(
-            self, ("camera", "session", "detector", "tracker", "encoder"), self._on_change, self._check
-        )
-        self._diagnostics = Diagnostics(self)
-        session, names = self._settings["session"], self._settings["camera"].names or ("",)
-        detectors = open_detectors(session, self._settings["detector"], len(names))
-        encoders = open_encoders(session, self._settings["encoder"], len(names))
-        crops = open_crop_encoders(session, self._settings["tracker"], len(names))
+    def __init__(self, node: StageNode, settings: StageParameters, diagnostics: Diagnostics) -> None:
+        """Load the networks and create the stages, as `lifecycle.MakeWork` says."""
+        self._settings = settings
+        session, names = settings["session"], settings["camera"].names or ("",)
+        detectors = open_detectors(session, settings["detector"], len(names))
+        encoders = open_encoders(session, settings["encoder"], len(names))
+        crops = open_crop_encoders(session, settings["tracker"], len(names))
         self._pipelines = [
-            CameraPipeline(self, self._settings, self._diagnostics, networks, name)
+            CameraPipeline(node, settings, diagnostics, networks, name)
             for networks, name in zip(zip(detectors, encoders, crops, strict=True), names, strict=True)
         ]
-        self._on_demand = (
-            DetectService(self, self._pipelines[0].detect),
-            EncodeService(self, self._pipelines[0].encode),
-            DecodeService(self, self._pipelines[0].encode),
-        )
+        DetectService(node, self._pipelines[0].detect)
+        EncodeService(node, self._pipelines[0].encode)
+        DecodeService(node, self._pipelines[0].encode)
 
     def start(self) -> None:
         """Begin to process frames."""
         for pipeline in self._pipelines:
-            pipeline.intake.start()
+            pipeline.start()
 
-    def close(self) -> bool:
-        """Stop the threads and destroy the node; False if a network does not return."""
-        if not all(pipeline.stop() for pipeline in self._pipelines):
-            return False
-        self.destroy_node()
-        return True
+    def stop(self) -> bool:
+        """Stop the threads; False if a network does not return."""
+        stopped = [pipeline.stop() for pipeline in self._pipelines]
+        return all(stopped)
 
-    def _check(self, stage: str, params: StageParams) -> None:
-        if stage == "detector":
-            self._pipelines[0].detect.check(params)
-
-    def _on_change(self, stage: str, params: StageParams) -> None:
-        for pipeline in self._pipelines:
-            if stage == "detector":
-                pipeline.detect.set_params(params)
-            elif stage == "tracker":
-                pipeline.track.set_params(params)
-            elif stage == "camera":
-                pipeline.intake.set_params(params)
+    def change(self, stage: str, params: StageParams) -> Sequence[Callable[[], None]]:
+        """See whether changed settings can be taken over, as `lifecycle.Work` says."""
+        if isinstance(params, DetectorParams):
+            return changed_detectors([pipeline.detect for pipeline in self._pipelines], self._settings, params)
+        if isinstance(params, EncoderParams):
+            return changed_encoders([pipeline.encode for pipeline in self._pipelines], self._settings, params)
+        if stage == "tracker":
+            return [partial(pipeline.track.set_params, params) for pipeline in self._pipelines]
+        return [partial(pipeline.intake.set_params, params) for pipeline in self._pipelines if stage == "camera"]
 
 
 def main() -> int:
@@ -151,7 +151,8 @@ def main() -> int:
     Returns:
         Exit status.
     """
-    return run(PerceptionNode)
+    stages = ("camera", "session", "detector", "tracker", "encoder")
+    return run(lambda: StageNode("perception_node", stages, Perception))
 
 
 if __name__ == "__main__":

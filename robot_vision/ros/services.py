@@ -13,10 +13,10 @@ from std_msgs.msg import Header
 from vision_msgs.msg import Detection2DArray
 
 from robot_vision.errors import InvalidValueError, RobotVisionError
-from robot_vision.latent.decoder import Decoder
 from robot_vision.latent.encoder import latent_space
 from robot_vision.params import DetectorParams, updated
 from robot_vision.ros.convert import frame_from_image, image_from_rgb, latent_state
+from robot_vision.ros.lifecycle import when_active
 from robot_vision.ros.outputs import serialised_detections
 from robot_vision.ros.stages import DetectStage, EncodeStage
 from robot_vision.runtime.card import ModelCard
@@ -37,12 +37,12 @@ class DetectService:
             stage: Whose network and live settings are used.
         """
         self._stage = stage
-        self._detector = stage.detector.twin()
-        self._service = node.create_service(Detect, "detect", _answering(node, "detect", self._answer))
+        node.create_service(Detect, "detect", _answering(node, "detect", self._answer))
 
     def _answer(self, request: Detect.Request, response: Detect.Response) -> None:
-        self._detector.set_params(_params_of(request, self._stage.detector.params))
-        found = self._detector.detect(frame_from_image(request.image))
+        detector = self._stage.on_demand()
+        detector.set_params(_params_of(request, self._stage.detector.params))
+        found = detector.detect(frame_from_image(request.image))
         data = serialised_detections(request.image.header, found, self._stage.labels)
         response.detections = deserialize_message(data, Detection2DArray)
 
@@ -57,11 +57,11 @@ class EncodeService:
             node: Node that owns it.
             stage: Whose networks are used.
         """
-        self._encoder = stage.encoder.twin()
-        self._service = node.create_service(Encode, "encode", _answering(node, "encode", self._answer))
+        self._stage = stage
+        node.create_service(Encode, "encode", _answering(node, "encode", self._answer))
 
     def _answer(self, request: Encode.Request, response: Encode.Response) -> None:
-        latent = self._encoder.encode(frame_from_image(request.image))
+        latent = self._stage.on_demand().encode(frame_from_image(request.image))
         response.latent = latent_state(request.image.header, latent)
 
 
@@ -80,22 +80,22 @@ class DecodeService:
             node: Node that owns it.
             stage: Whose latent states are decoded.
         """
-        self._encoder = stage.encoder
-        self._decoder: Decoder | None = None
+        self._stage = stage
         self._clock = node.get_clock()
-        self._service = node.create_service(Decode, "decode", _answering(node, "decode", self._answer))
+        node.create_service(Decode, "decode", _answering(node, "decode", self._answer))
 
     def _answer(self, request: Decode.Request, response: Decode.Response) -> None:
-        mean = _mean_of(request, self._encoder.card)
-        if self._decoder is None:
-            self._decoder = self._encoder.open_decoder()
-        response.image = image_from_rgb(self._decoder.decode(mean), Header(stamp=self._clock.now().to_msg()))
+        mean = _mean_of(request, self._stage.encoder.card)
+        response.image = image_from_rgb(self._stage.decoder().decode(mean), Header(stamp=self._clock.now().to_msg()))
 
 
 def _answering(
     node: Node, name: str, answer: Callable[[RequestT, ResponseT], None]
 ) -> Callable[[RequestT, ResponseT], ResponseT]:
-    """A service's callback: `answer` fills the response; if it raises, the reply holds the error's message alone."""
+    """A service's callback: `answer` fills the response; if it raises, the reply holds the error's message alone.
+
+    While the node is not active, the reply says so.
+    """
 
     def on_request(request: RequestT, response: ResponseT) -> ResponseT:
         try:
@@ -110,7 +110,7 @@ def _answering(
         response.success = True
         return response
 
-    return on_request
+    return when_active(node, on_request)
 
 
 def _params_of(request: Detect.Request, params: DetectorParams) -> DetectorParams:

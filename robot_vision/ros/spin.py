@@ -23,11 +23,22 @@ LONGEST_WAIT_S = 0.25
 SWITCH_INTERVAL_S = 0.0001
 
 
-class ManagedNode(Protocol):
-    """A node that is started when it is complete, and closed."""
+class EndableNode(Protocol):
+    """A node that begins to work when it is complete, and is closed."""
 
-    def start(self) -> None:
-        """Begin to work; until then it has no thread, which an interrupted start would leave behind in rclpy."""
+    def load(self) -> bool:
+        """Do what takes long; may be interrupted, so no thread of the node runs before its end.
+
+        Returns:
+            Whether that went well; if not, the log says why.
+        """
+
+    def start(self) -> bool:
+        """Begin to work.
+
+        Returns:
+            Whether that went well; if not, the log says why.
+        """
 
     def close(self) -> bool:
         """Stop threads and destroy the node; False, with the node left as it is, if a thread does not end."""
@@ -124,15 +135,15 @@ def init_interruptible(raising: bool = False) -> EndRequest:
     return EndRequest(raising)
 
 
-def run(make_node: Callable[[], ManagedNode]) -> int:
+def run(make_node: Callable[[], EndableNode]) -> int:
     """Initialise ROS, build a node, spin until interrupted, clean up.
 
     Args:
         make_node: Builds the node after initialisation.
 
     Returns:
-        Exit status: 0 after Ctrl-C or SIGTERM (once ROS is initialised), 1 after an error of this package, such as a
-        model that is not there.
+        Exit status: 0 after Ctrl-C or SIGTERM (once ROS is initialised), 1 if the node cannot be built or begin, such
+        as with a model that is not there.
     """
     export_fastdds_profile()
     import cv2  # noqa: PLC0415
@@ -143,14 +154,17 @@ def run(make_node: Callable[[], ManagedNode]) -> int:
     cv2.setNumThreads(1)
     # A thread whose network has returned must not wait five milliseconds, Python's default, for another's bookkeeping.
     sys.setswitchinterval(SWITCH_INTERVAL_S)
-    node: ManagedNode | None = None
+    node: EndableNode | None = None
     try:
         end = init_interruptible(raising=True)
         node = make_node()
+        if not node.load():
+            return 1
         end.raising = False
-        node.start()
         executor = SingleThreadedExecutor()
         executor.add_node(node)
+        if not node.start():
+            return 1
         while not end.wanted:
             # Python handles a signal only between two waits, so that none may be endless.
             executor.spin_once(timeout_sec=LONGEST_WAIT_S)
@@ -159,7 +173,7 @@ def run(make_node: Callable[[], ManagedNode]) -> int:
     except (RobotVisionError, RuntimeError) as error:  # RuntimeError: what rclpy says about wrong ROS arguments
         if node is not None:
             raise
-        print(f"{Path(sys.argv[0]).name}: {error}", file=sys.stderr)
+        print(f"{_program()}: {error}", file=sys.stderr)
         return 1
     finally:
         # At its exit Python gives back the handlers of others, and one more Ctrl-C would count as a crash.
@@ -168,8 +182,10 @@ def run(make_node: Callable[[], ManagedNode]) -> int:
         ended = node is None or node.close()
         rclpy.try_shutdown()
         if not ended:
-            print(
-                f"{Path(sys.argv[0]).name}: a network does not return; ending without it", file=sys.stderr, flush=True
-            )
+            print(f"{_program()}: a network does not return; ending without it", file=sys.stderr, flush=True)
             os._exit(1)
     return 0
+
+
+def _program() -> str:
+    return Path(sys.argv[0]).name

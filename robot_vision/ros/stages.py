@@ -12,11 +12,13 @@ from std_srvs.srv import Trigger
 
 from robot_vision.detection.yolo import Detector, Inference, Prepared
 from robot_vision.latent.crops import CropEncoder
+from robot_vision.latent.decoder import Decoder
 from robot_vision.latent.encoder import Encoder
 from robot_vision.params import DetectorParams, EncoderParams, SessionParams, TrackerParams
 from robot_vision.ros.diagnostics import Diagnostics, session_facts
 from robot_vision.ros.following import Follower
-from robot_vision.ros.outputs import DetectionOutput, LatentOutput, TrackOutput, of_camera
+from robot_vision.ros.lifecycle import when_active
+from robot_vision.ros.outputs import DetectionOutput, LatentOutput, TrackOutput, class_labels, of_camera
 from robot_vision.ros.statistics import Durations
 from robot_vision.runtime.batching import SharedSession
 from robot_vision.runtime.card import ModelCard, load_card
@@ -94,27 +96,36 @@ def _open(card: ModelCard, params: SessionParams, count: int, pixels: bool) -> S
     return session if count == 1 else SharedSession(session)
 
 
-class TimedPreparation(NamedTuple):
-    """A frame lies in the detector's input; what that took in seconds."""
+class _DetectorInUse(NamedTuple):
+    """A detector, and what `class_id` holds for each of its class numbers; exchanged together."""
 
+    detector: Detector
+    labels: tuple[str, ...]
+
+
+class TimedPreparation(NamedTuple):
+    """A frame lies in the input of a detector; what that took in seconds."""
+
+    used: _DetectorInUse
     prepared: Prepared
     seconds: float
 
 
 class TimedInference(NamedTuple):
-    """The detector's network has run on a frame; what that and the preparation took in seconds."""
+    """A detector's network has run on a frame; what that and the preparation took in seconds."""
 
+    used: _DetectorInUse
     inference: Inference
     seconds: float
 
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """What `class_id` holds for each class number."""
+        return self.used.labels
+
 
 class DetectStage:
-    """Detector and its topics.
-
-    Attributes:
-        detector: The detector; its frames belong to the camera's threads.
-        output: Its topics and labels.
-    """
+    """Detector and its topics."""
 
     def __init__(self, node: Node, diagnostics: Diagnostics, detector: Detector, camera: str = "") -> None:
         """Create the publishers.
@@ -125,20 +136,41 @@ class DetectStage:
             detector: From `open_detectors`.
             camera: Name of the camera, if there are several.
         """
-        self.detector = detector
-        self.output = DetectionOutput(node, detector.class_names, detector.params.class_id_format, camera)
-        self.output.publish_label_info(detector.params.confidence_threshold)
+        self._output = DetectionOutput(node, camera)
         self._durations = Durations()
-        facts = session_facts(detector.card, detector.session)
+        self.exchange(detector)
         diagnostics.watch_stage(
             of_camera(camera, "detector"), self._durations,
-            lambda: {**facts, "malformed_boxes": str(detector.malformed)},
+            lambda: {**self._facts, "malformed_boxes": str(self.detector.malformed)},
         )  # fmt: skip
 
     @property
+    def detector(self) -> Detector:
+        """The detector of the next frame; its frames belong to the camera's threads."""
+        return self._used.detector
+
+    @property
     def labels(self) -> Sequence[str]:
-        """What `class_id` holds for each class number."""
-        return self.output.labels
+        """What `class_id` holds for each class number of that detector."""
+        return self._used.labels
+
+    def exchange(self, detector: Detector) -> None:
+        """Use another detector from the next frame on; frames in hand are finished with the one before.
+
+        Args:
+            detector: From `open_detectors`.
+        """
+        labels = class_labels(detector.class_names, detector.params.class_id_format)
+        self._used = _DetectorInUse(detector, labels)
+        self._twin: Detector | None = None
+        self._facts = session_facts(detector.card, detector.session)
+        self._output.publish_label_info(detector.class_names, detector.params.confidence_threshold)
+
+    def on_demand(self) -> Detector:
+        """A detector for single images beside the camera's: on the same network, with buffers of its own."""
+        if self._twin is None:
+            self._twin = self.detector.twin()
+        return self._twin
 
     def prepare(self, frame: Frame) -> TimedPreparation:
         """Write a frame into the network's input.
@@ -150,8 +182,9 @@ class DetectStage:
             What `infer` needs.
         """
         start_s = time.perf_counter()
-        prepared = self.detector.prepare(frame)
-        return TimedPreparation(prepared, time.perf_counter() - start_s)
+        used = self._used
+        prepared = used.detector.prepare(frame)
+        return TimedPreparation(used, prepared, time.perf_counter() - start_s)
 
     def infer(self, preparation: TimedPreparation) -> TimedInference:
         """Run the network; may run in another thread than `prepare`.
@@ -163,8 +196,8 @@ class DetectStage:
             What `publish` needs.
         """
         start_s = time.perf_counter()
-        inference = self.detector.infer(preparation.prepared)
-        return TimedInference(inference, preparation.seconds + time.perf_counter() - start_s)
+        inference = preparation.used.detector.infer(preparation.prepared)
+        return TimedInference(preparation.used, inference, preparation.seconds + time.perf_counter() - start_s)
 
     def publish(self, header: Header, inferred: TimedInference) -> Detections:
         """Publish what was found; may run in another thread than `infer`.
@@ -177,30 +210,19 @@ class DetectStage:
             What was found.
         """
         start_s = time.perf_counter()
-        detections = self.detector.finish(inferred.inference)
+        detections = inferred.used.detector.finish(inferred.inference)
         self._durations.add(inferred.seconds + time.perf_counter() - start_s)
-        self.output.publish(header, detections)
+        self._output.publish(header, detections, inferred.labels)
         return detections
 
-    def check(self, params: DetectorParams) -> None:
-        """See whether the running model can take these settings.
-
-        Args:
-            params: Settings.
-
-        Raises:
-            InvalidValueError: If it has no class of a given name.
-        """
-        self.detector.check(params)
-
     def set_params(self, params: DetectorParams) -> None:
-        """Take over changed live settings.
+        """Take over changed live settings of the same model.
 
         Args:
-            params: New settings.
+            params: New settings, which the detector has found in order.
         """
         self.detector.set_params(params)
-        self.output.publish_label_info(params.confidence_threshold)
+        self._output.publish_label_info(self.detector.class_names, params.confidence_threshold)
 
 
 class TrackStage:
@@ -229,13 +251,20 @@ class TrackStage:
         self._unstamped = 0
         self._durations = Durations()
         self._reset_wanted = False
-        self._service = node.create_service(Trigger, of_camera(camera, "reset_tracks"), self._on_reset)
+        self._labels: Sequence[str] = ()
+        node.create_service(Trigger, of_camera(camera, "reset_tracks"), when_active(node, self._on_reset))
         diagnostics.watch_stage(of_camera(camera, "tracker"), self._durations, self._facts)
+
+    def reset(self) -> None:
+        """End all tracks before the next frame; may be called from any thread."""
+        self._reset_wanted = True
 
     def process(
         self, header: Header, stamp_ns: int, detections: Detections, labels: Sequence[str], frame: Frame | None = None
     ) -> Tracks:
         """Track and publish.
+
+        Labels that are not those of the frame before, or these and further ones, are of another model: tracks end.
 
         Args:
             header: Header of the image.
@@ -247,10 +276,11 @@ class TrackStage:
         Returns:
             All live tracks.
         """
-        # The tracker belongs to the thread that processes frames; the service only asks.
-        if self._reset_wanted:
+        # The tracker belongs to the thread that processes frames; others only ask.
+        if self._reset_wanted or labels[: len(self._labels)] != self._labels:
             self._reset_wanted = False
             self._follower.reset()
+        self._labels = labels
         if stamp_ns == 0:
             self._unstamped += 1
             stamp_ns = self._node.get_clock().now().nanoseconds
@@ -286,18 +316,14 @@ class TrackStage:
         return facts
 
     def _on_reset(self, _request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        self._reset_wanted = True
+        self.reset()
         response.success = True
         response.message = "tracks end before the next frame; ids are not used again"
         return response
 
 
 class EncodeStage:
-    """Encoder and its topic.
-
-    Attributes:
-        encoder: The encoder; its frames belong to the camera's threads.
-    """
+    """Encoder and its topic."""
 
     def __init__(self, node: Node, diagnostics: Diagnostics, encoder: Encoder, camera: str = "") -> None:
         """Create the publisher.
@@ -308,11 +334,43 @@ class EncodeStage:
             encoder: From `open_encoders`.
             camera: Name of the camera, if there are several.
         """
-        self.encoder = encoder
         self._output = LatentOutput(node, camera)
         self._durations = Durations()
-        facts = session_facts(encoder.card, encoder.session)
-        diagnostics.watch_stage(of_camera(camera, "encoder"), self._durations, lambda: facts)
+        self.exchange(encoder)
+        diagnostics.watch_stage(of_camera(camera, "encoder"), self._durations, lambda: self._facts)
+
+    def exchange(self, encoder: Encoder) -> None:
+        """Use another encoder from the next frame on.
+
+        Args:
+            encoder: From `open_encoders`.
+        """
+        self._encoder = encoder
+        self._twin: Encoder | None = None
+        self._decoder: Decoder | None = None
+        self._facts = session_facts(encoder.card, encoder.session)
+
+    @property
+    def encoder(self) -> Encoder:
+        """The encoder of the next frame; its frames belong to the camera's threads."""
+        return self._encoder
+
+    def on_demand(self) -> Encoder:
+        """An encoder for single images beside the camera's: on the same networks, with buffers of its own."""
+        if self._twin is None:
+            self._twin = self._encoder.twin()
+        return self._twin
+
+    def decoder(self) -> Decoder:
+        """The decoder of the encoder's latents, opened for the first who asks.
+
+        Raises:
+            ModelError: If there is none, or it cannot be used.
+            ProviderError: If the execution provider cannot be had.
+        """
+        if self._decoder is None:
+            self._decoder = self._encoder.open_decoder()
+        return self._decoder
 
     def infer(self, frame: Frame) -> Latent:
         """Encode.
@@ -324,7 +382,7 @@ class EncodeStage:
             Its latent state.
         """
         with self._durations.measure():
-            return self.encoder.encode(frame)
+            return self._encoder.encode(frame)
 
     def publish(self, header: Header, latent: Latent) -> None:
         """Publish a latent state; may run in another thread than `infer`.
