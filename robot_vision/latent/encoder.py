@@ -13,7 +13,7 @@ from robot_vision.latent.decoder import Decoder
 from robot_vision.params import EncoderParams, SessionParams
 from robot_vision.preprocess import Preprocessor
 from robot_vision.runtime.card import InputSpec, LatentSpec, ModelCard, load_card
-from robot_vision.runtime.session import OnnxSession, Session
+from robot_vision.runtime.session import NetworkInput, OnnxSession, Session
 from robot_vision.types import Float32Array, Frame, Latent
 
 
@@ -47,7 +47,7 @@ class Encoder:
         latent = latent_space(card)
         self.card = card
         self.session: Session = OnnxSession(card, session_params) if session is None else session
-        self._input = self.session.new_input()
+        self._inputs = (self.session.new_input(), self.session.new_input())
         self._hash = card.identity_hash
         self._preprocessor = Preprocessor(card.input)
         self._mean_index = output_index(card, self.session, latent.mean_output)
@@ -109,8 +109,36 @@ class Encoder:
             FrameError: If the network gives values that are not finite; the message names the frame's stamp.
             ModelError: If the network fails, or its output has another size than the card says.
         """
-        self._preprocessor.fill(frame.rgb, self._input)
-        outputs = self.session.run(self._input)
+        return self.infer(frame, self.prepare(frame))
+
+    def prepare(self, frame: Frame) -> NetworkInput:
+        """The first half of `encode`; may run in a thread of its own while `infer` runs in another.
+
+        Args:
+            frame: Image of any size.
+
+        Returns:
+            The network's input, which the call after the next overwrites.
+        """
+        self._inputs = self._inputs[::-1]
+        self._preprocessor.fill(frame.rgb, self._inputs[0])
+        return self._inputs[0]
+
+    def infer(self, frame: Frame, network_input: NetworkInput) -> Latent:
+        """The second half of `encode`.
+
+        Args:
+            frame: The image.
+            network_input: From `prepare`.
+
+        Returns:
+            As `encode`.
+
+        Raises:
+            FrameError: As `encode`.
+            ModelError: As `encode`.
+        """
+        outputs = self.session.run(network_input)
         mean = checked_vector(self.card, outputs[self._mean_index], "mean", frame)
         if self._log_variance_index is None:
             log_variance = np.zeros(0, np.float32)
@@ -118,7 +146,7 @@ class Encoder:
             log_variance = checked_vector(self.card, outputs[self._log_variance_index], "log-variance", frame)
         novelty = math.nan
         if self._novelty is not None:
-            novelty = self._novelty.score(self._input, mean)
+            novelty = self._novelty.score(network_input, mean)
         return Latent(mean, log_variance, self.card.name, self._hash, novelty)
 
     def _open_novelty(self, latent: LatentSpec) -> _Novelty | None:

@@ -56,8 +56,10 @@ class Encoding:
 
 
 def _prepare(stage: EncodeStage, item: CameraFrame) -> Infer:
+    encode = stage.prepare(item.frame)
+
     def infer() -> Publish:
-        latent = stage.infer(item.frame)
+        latent = encode()
         return lambda: stage.publish(item.header, latent)
 
     return infer

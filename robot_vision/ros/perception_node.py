@@ -28,7 +28,7 @@ from robot_vision.ros.stages import (
     open_detectors,
     open_encoders,
 )
-from robot_vision.types import Latent
+from robot_vision.types import Frame, Latent
 
 
 class CameraPipeline:
@@ -86,7 +86,7 @@ class CameraPipeline:
     def _prepare(self, item: CameraFrame) -> Infer:
         assert self._encoder_thread is not None, "frames come after start"
         prepared = self.detect.prepare(item.frame)
-        encoding = self._encoder_thread.submit(self.encode.infer, item.frame)
+        encoding = self._encoder_thread.submit(self._encode, item.frame)
 
         def infer() -> Publish:
             try:
@@ -97,6 +97,9 @@ class CameraPipeline:
             return lambda: self._publish(item, inferred, latent)
 
         return infer
+
+    def _encode(self, frame: Frame) -> Latent:
+        return self.encode.prepare(frame)()
 
     def _publish(self, item: CameraFrame, inferred: TimedInference, latent: Latent) -> None:
         labels, frame = inferred.labels, item.frame

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from rclpy.node import Node
@@ -372,23 +372,32 @@ class EncodeStage:
             self._decoder = self._encoder.open_decoder()
         return self._decoder
 
-    def infer(self, frame: Frame) -> Latent:
-        """Encode.
+    def prepare(self, frame: Frame) -> Callable[[], Latent]:
+        """Get a frame ready for the network.
 
         Args:
             frame: The image.
 
         Returns:
-            Its latent state.
+            What runs the network; may be called in another thread while the next frame is prepared.
         """
-        with self._durations.measure():
-            return self._encoder.encode(frame)
+        encoder, begin_s = self._encoder, time.perf_counter()
+        network_input = encoder.prepare(frame)
+        prepared_s = time.perf_counter() - begin_s
+
+        def infer() -> Latent:
+            begin_s = time.perf_counter()
+            latent = encoder.infer(frame, network_input)
+            self._durations.add(prepared_s + time.perf_counter() - begin_s)
+            return latent
+
+        return infer
 
     def publish(self, header: Header, latent: Latent) -> None:
-        """Publish a latent state; may run in another thread than `infer`.
+        """Publish a latent state.
 
         Args:
             header: Header of the image.
-            latent: From `infer`.
+            latent: Of that image.
         """
         self._output.publish(header, latent)
