@@ -53,8 +53,8 @@ from vision_msgs.msg import Detection2DArray  # noqa: E402
 
 from robot_vision.ros.qos import IMAGE_OUT_QOS  # noqa: E402
 
-SLOW_HZ = 3.0
-CALM_S = 15.0
+SLOW_HZ = 5.0
+CALM_S = 20.0
 RATE_S = 6.0
 SETTLE_S = 2.0
 REPORT_S = 60.0

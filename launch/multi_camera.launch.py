@@ -7,7 +7,7 @@ from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
 from launch import LaunchContext, LaunchDescription
-from robot_vision.ros.launch_parts import common_arguments, exported_profile, vision_node
+from robot_vision.ros.launch_parts import common_arguments, prepared_transport, vision_node
 
 
 def generate_launch_description() -> LaunchDescription:
@@ -20,7 +20,7 @@ def generate_launch_description() -> LaunchDescription:
         ),
         *common_arguments(),
     ]
-    return LaunchDescription([*arguments, exported_profile(), OpaqueFunction(function=_node)])
+    return LaunchDescription([*arguments, prepared_transport(), OpaqueFunction(function=_node)])
 
 
 def _node(context: LaunchContext) -> list[Node]:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from launch.actions import DeclareLaunchArgument, OpaqueFunction
-from launch.conditions import IfCondition
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
 from launch import LaunchContext, LaunchDescription
-from robot_vision.ros.launch_parts import common_arguments, exported_profile, vision_node
+from robot_vision.ros.launch_parts import pipeline_arguments, pipeline_nodes, prepared_transport
 
 
 def generate_launch_description() -> LaunchDescription:
@@ -17,14 +16,10 @@ def generate_launch_description() -> LaunchDescription:
         DeclareLaunchArgument(
             "image", default_value="image", description="camera topic (base name, without /compressed)"
         ),
-        DeclareLaunchArgument("composed", default_value="true", description="one process, or one node per stage"),
-        *common_arguments(),
+        *pipeline_arguments(),
     ]
-    return LaunchDescription([*arguments, exported_profile(), OpaqueFunction(function=_nodes)])
+    return LaunchDescription([*arguments, prepared_transport(), OpaqueFunction(function=_nodes)])
 
 
 def _nodes(context: LaunchContext) -> list[Node]:
-    composed = IfCondition(LaunchConfiguration("composed")).evaluate(context)
-    stages = ("perception",) if composed else ("detector", "tracker", "encoder")
-    image = [("image", LaunchConfiguration("image"))]
-    return [vision_node(context, f"{stage}_node", image) for stage in stages]
+    return pipeline_nodes(context, LaunchConfiguration("image"))

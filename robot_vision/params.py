@@ -242,6 +242,7 @@ class DetectorParams(StageParams):
         0.2, "share of a slice that it has in common with the next", low=0.0, high=0.5, live=True
     )
     class_id_format: str = _setting("name", "what class_id in messages holds", choices=("name", "index"))
+    services: bool = _setting(True, "offer the service `detect`")
 
     def __post_init__(self) -> None:
         """Check the fields, and that the region is not empty."""
@@ -307,6 +308,7 @@ class EncoderParams(StageParams):
 
     model: str = _setting("simworld_vae_encoder", "shipped model's name, or path of an ONNX file", live=True)
     novelty: bool = _setting(False, "also decode each latent and publish the standardised reconstruction error")
+    services: bool = _setting(True, "offer the services `encode` and `decode`")
 
 
 STAGES: dict[str, type[StageParams]] = {

@@ -13,6 +13,7 @@ from robot_vision.errors import RobotVisionError
 COMMANDS = {
     "dataset": "bags to a data set for learning, with aligned observations and actions",
     "demo": "replay a bag or video into the pipeline and report what it found",
+    "doctor": "say what is wrong with the machine or the running system, and how to mend it",
     "evaluate": "measure a detector, encoders or the tracker against labelled data",
     "inspect": "say what a network is taken for, and from what evidence",
     "process": "detections, tracks and latents for bags and videos, written as bags",

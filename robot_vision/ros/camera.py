@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from rclpy.node import Node
@@ -15,10 +17,13 @@ from robot_vision.errors import FrameError
 from robot_vision.params import CameraParams
 from robot_vision.ros.clocks import STEADY_CLOCK
 from robot_vision.ros.convert import frame_from_compressed, frame_from_image
+from robot_vision.ros.finding import Finding
+from robot_vision.ros.graph import read_graph
 from robot_vision.ros.outputs import of_camera
 from robot_vision.ros.qos import camera_qos
 from robot_vision.ros.reader import Arrival, NewestReader
 from robot_vision.ros.statistics import Durations, FrameCounters
+from robot_vision.ros.topic_advice import Arrivals, Wanted, explain
 from robot_vision.ros.worker import Slot, Worker
 from robot_vision.types import Frame
 
@@ -125,7 +130,7 @@ class CameraIntake:
         self.counters = FrameCounters()
         self.decode_durations, self.latencies, self.ages = Durations(), Durations(), Durations()
         self._begin_s = time.monotonic()
-        self._silence_told = ""
+        self._silence_reason, self._silence_begin_s, self._silence_told = "", self._begin_s, False
 
     def set_params(self, params: CameraParams) -> None:
         """Take over changed live settings.
@@ -146,28 +151,17 @@ class CameraIntake:
         return time.monotonic() - self._begin_s
 
     def publishers(self) -> str:
-        """Who publishes on the topic, in words that say why nothing may arrive."""
-        found = self._types_on(self.topic)
-        wanted = f"sensor_msgs/msg/{self._type.__name__}"
-        if wanted in found:
-            return (
-                f"publishers there: {found.count(wanted)}, silent or with every frame lost in transport; export the "
-                "Fast DDS profile config/fastdds.xml for the camera's process, too"
-            )
-        if found:
-            return f"a publisher there sends {', '.join(sorted(set(found)))}, and this node takes {wanted}"
-        base = self.topic.removesuffix("/compressed")
-        if base != self.topic and wanted in self._types_on(base):
-            name = base.removesuffix("/compressed")
-            return f"no publisher there, but one on {base}: remap {self._base} to {name}, without the transport's name"
-        for other, transport in ((base, "raw"), (f"{self.topic}/compressed", "compressed")):
-            if other != self.topic and self._types_on(other):
-                return f"no publisher there, but one on {other}: set camera.image_transport to {transport}"
-        return f"no publisher there: remap `{self._base}`, or start the camera"
+        """What is wrong with the topic, in words that say why nothing may arrive, and the command that mends it."""
+        return self._silence().sentence()
 
-    def _types_on(self, topic: str) -> list[str]:
-        """Message type of every publisher on a topic."""
-        return [info.topic_type for info in self._node.get_publishers_info_by_topic(topic)] if topic else []
+    def _silence(self) -> Finding:
+        missed = None if self._reader is None else self._reader.missed
+        silence_s = self.counters.received.silence_s()
+        arrivals = Arrivals(self.waiting_s if silence_s is None else silence_s, 0, missed)
+        wanted = Wanted(
+            self.topic, f"sensor_msgs/msg/{self._type.__name__}", self._qos, self._base, Path(sys.argv[0]).stem
+        )
+        return explain(wanted, read_graph(self._node, [self.topic]), arrivals)[0]
 
     def stop(self) -> bool:
         """Stop intake, then let the workers finish the frames in hand; nothing if it was not started.
@@ -185,19 +179,21 @@ class CameraIntake:
         return True
 
     def _watch_publishers(self) -> None:
-        if not self.counters.received.count and self.waiting_s > self.params.stall_timeout:
-            self._tell_silence(self.publishers())
+        if not self.counters.received.count:
+            self._watch_silence(self._silence())
         offered = [info.qos_profile.reliability for info in self._node.get_publishers_info_by_topic(self.topic)]
         wanted = camera_qos(offered)
         if self._reader is not None and offered and wanted.reliability != self._qos.reliability:
             self._qos = wanted
             self._reader.change_qos(wanted)
 
-    def _tell_silence(self, reason: str) -> None:
-        """Log why nothing comes; again only when the reason has changed."""
-        if reason != self._silence_told:
-            self._silence_told = reason
-            self._node.get_logger().warning(f"no frame yet on {self.topic}: {reason}")
+    def _watch_silence(self, reason: Finding) -> None:
+        """Log why nothing comes, once a reason has held for `stall_timeout`: a camera that just came is not silent."""
+        if reason.mend != self._silence_reason:
+            self._silence_reason, self._silence_begin_s, self._silence_told = reason.mend, time.monotonic(), False
+        if not self._silence_told and time.monotonic() - self._silence_begin_s > self.params.stall_timeout:
+            self._silence_told = True
+            self._node.get_logger().warning(f"no frame yet on {self.topic}: {reason.sentence()}")
 
     def _prepare(self, arrival: Arrival[Image | CompressedImage]) -> None:
         self.counters.record_taken(arrival.lost)

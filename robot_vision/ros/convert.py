@@ -5,6 +5,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Sequence
 
+import cv2
 import numpy as np
 from robot_vision_msgs.msg import LatentState, Track, TrackArray
 from sensor_msgs.msg import CompressedImage, Image
@@ -21,6 +22,9 @@ try:
 except ImportError:
     CvBridge = None
 
+
+JPEG_QUALITY = 80
+"""Of images for people; the scale of libjpeg, 0 to 100."""
 
 DEPTH_ENCODINGS = frozenset({"16UC1", "32FC1"})
 """Images of distances, which no camera stage can use."""
@@ -44,6 +48,7 @@ def frame_from_image(message: Image) -> Frame:
         FrameError: If the encoding is unknown, or sizes and data contradict one another.
     """
     if CvBridge is not None and message.encoding not in supported_encodings() | DEPTH_ENCODINGS:
+        _check_length(message)
         return _frame(_through_cv_bridge(message), message.header)
     rgb = decode_image(
         message.encoding, message.height, message.width, message.step, bool(message.is_bigendian), message.data
@@ -70,6 +75,20 @@ def _frame(rgb: UInt8Array, header: Header) -> Frame:
     return Frame(rgb, stamp_ns(header), header.frame_id)
 
 
+def _check_length(message: Image) -> None:
+    """See that the data are there, before anything of the size that is claimed is allocated.
+
+    Raises:
+        FrameError: If they are not.
+    """
+    needed, given = message.step * message.height, len(message.data)
+    if not 0 < message.width <= message.step or not 0 < needed <= given:
+        raise FrameError(
+            f"image of encoding {message.encoding}, {message.width}x{message.height} pixels, step {message.step}: "
+            f"expected at least a byte a pixel and {needed} bytes (step x height), got {given}"
+        )
+
+
 def _through_cv_bridge(message: Image) -> UInt8Array:
     try:
         return np.asarray(CvBridge().imgmsg_to_cv2(message, desired_encoding="rgb8"), dtype=np.uint8)
@@ -94,6 +113,22 @@ def image_from_rgb(rgb: UInt8Array, header: Header) -> Image:
     data = array("B")
     data.frombytes(memoryview(np.ascontiguousarray(rgb)).cast("B"))
     return Image(header=header, height=height, width=width, encoding="rgb8", step=3 * width, data=data)
+
+
+def jpeg_from_rgb(rgb: UInt8Array, header: Header) -> CompressedImage:
+    """A JPEG message, named as image_transport names it.
+
+    Args:
+        rgb: (H, W, 3) uint8, at most 65,500 pixels wide or high.
+        header: Header to carry.
+
+    Returns:
+        The message.
+    """
+    bgr = cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR)
+    _, encoded = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+    data = array("B", encoded.tobytes())
+    return CompressedImage(header=header, format="rgb8; jpeg compressed bgr8", data=data)
 
 
 def label_info(class_names: Sequence[str], threshold: float, header: Header) -> LabelInfo:

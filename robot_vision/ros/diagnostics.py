@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from typing import TypeVar
 
@@ -18,6 +19,8 @@ from robot_vision.runtime.session import Session
 PERIOD_S = 1.0
 RECENT_S = 5.0
 LIVE_AGE_S = 60.0
+GONE_S = 25.0
+"""How long a killed node may still be seen: the lease of a DDS participant is 20 s by default."""
 _UNCOUNTED = "unknown: this middleware does not number messages, or not by publisher"
 
 WatchedT = TypeVar("WatchedT")
@@ -41,6 +44,7 @@ class Diagnostics:
         self._publisher = node.create_publisher(DiagnosticArray, "/diagnostics", 10)
         self._stages: dict[str, tuple[Durations, Callable[[], Mapping[str, str]]]] = {}
         self._cameras: list[CameraIntake] = []
+        self._namesake_since_s: float | None = None
         self._timer = node.create_timer(PERIOD_S, self.publish, clock=STEADY_CLOCK)
 
     def watch_camera(self, intake: CameraIntake) -> None:
@@ -66,6 +70,7 @@ class Diagnostics:
         message = DiagnosticArray()
         message.header.stamp = self._node.get_clock().now().to_msg()
         message.status += [self._camera_status(intake) for intake in self._cameras]
+        message.status += self._name_status()
         for name, (durations, facts) in self._stages.items():
             counts = {"frames": str(durations.rate.count), "rate_hz": f"{durations.rate.hz():.2f}"}
             values = {**facts(), **counts, **_percentile_values("", durations)}
@@ -88,6 +93,23 @@ class Diagnostics:
             **_age_values(intake.ages),
         }
         return self._status(of_camera(intake.camera, "camera"), *self._health(_camera_health, intake), values)
+
+    def _name_status(self) -> list[DiagnosticStatus]:
+        """A warning while another node has this one's name; not of one that was killed and is replaced by this one."""
+        own = (self._node.get_name(), self._node.get_namespace())
+        if self._node.get_node_names_and_namespaces().count(own) < 2:
+            self._namesake_since_s = None
+            return []
+        now_s = time.monotonic()
+        self._namesake_since_s = self._namesake_since_s or now_s
+        if now_s - self._namesake_since_s < GONE_S:
+            return []
+        text = (
+            "another node has this name, too: both publish, and a service call reaches either; start one in another "
+            "namespace, or with -r __node:=NAME"
+        )
+        self._node.get_logger().warning(f"{self._node.get_fully_qualified_name()}: {text}", once=True)
+        return [self._status("name", DiagnosticStatus.WARN, text, {})]
 
     def _health(self, judge: Callable[[WatchedT], tuple[bytes, str]], watched: WatchedT) -> tuple[bytes, str]:
         return judge(watched) if self.is_active else (DiagnosticStatus.OK, "the node is not active")

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 
 from rclpy.node import Node
 from robot_vision_msgs.msg import LatentState, TrackArray
-from sensor_msgs.msg import Image
+from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 from vision_msgs.msg import Detection2DArray, LabelInfo
 
 from robot_vision.overlay import draw
 from robot_vision.ros.cdr import detection_array_cdr
-from robot_vision.ros.convert import image_from_rgb, label_info, latent_state, track_array
+from robot_vision.ros.convert import image_from_rgb, jpeg_from_rgb, label_info, latent_state, track_array
 from robot_vision.ros.qos import IMAGE_OUT_QOS, LATCHED_QOS, RESULT_QOS
 from robot_vision.types import Detections, Frame, Latent, Tracks, TrackState
 
@@ -171,21 +171,18 @@ class LatentOutput:
 
 
 class AnnotatedOutput:
-    """Publishes `annotated`, drawn only while somebody subscribes."""
+    """Publishes `annotated` and `annotated/compressed`, drawn only while somebody subscribes."""
 
     def __init__(self, node: Node, camera: str = "") -> None:
-        """Create the publisher.
+        """Create the publishers.
 
         Args:
-            node: Node that owns it.
+            node: Node that owns them.
             camera: Name of the camera, if there are several.
         """
-        self._publisher = node.create_publisher(Image, of_camera(camera, "annotated"), IMAGE_OUT_QOS)
-
-    @property
-    def wanted(self) -> bool:
-        """Whether anybody subscribes."""
-        return bool(self._publisher.get_subscription_count())
+        topic = node.resolve_topic_name(of_camera(camera, "annotated"))
+        self._raw = node.create_publisher(Image, topic, IMAGE_OUT_QOS)
+        self._compressed = node.create_publisher(CompressedImage, f"{topic}/compressed", IMAGE_OUT_QOS)
 
     def publish(self, header: Header, frame: Frame, tracks: Tracks, labels: Sequence[str]) -> None:
         """Draw and publish, if anybody subscribes.
@@ -196,5 +193,11 @@ class AnnotatedOutput:
             tracks: Tracks to draw.
             labels: Label of each class id.
         """
-        if self.wanted:
-            self._publisher.publish(image_from_rgb(draw(frame.rgb, tracks.confirmed(), labels), header))
+        as_raw, as_jpeg = (bool(topic.get_subscription_count()) for topic in (self._raw, self._compressed))
+        if not as_raw and not as_jpeg:
+            return
+        drawn = draw(frame.rgb, tracks.confirmed(), labels)
+        if as_raw:
+            self._raw.publish(image_from_rgb(drawn, header))
+        if as_jpeg:
+            self._compressed.publish(jpeg_from_rgb(drawn, header))

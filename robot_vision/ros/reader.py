@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from rclpy.callback_groups import CallbackGroup
+from rclpy.event_handler import SubscriptionEventCallbacks, UnsupportedEventTypeError
 from rclpy.impl.implementation_singleton import rclpy_implementation as _rclpy
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
@@ -57,6 +58,8 @@ class NewestReader(Generic[MessageT]):
 
     Attributes:
         waiting: Whether `take` is waiting for a message at the moment.
+        missed: Messages that the middleware knows to be lost in transport since the last one taken; None where it does
+            not tell.
     """
 
     def __init__(self, node: Node, kind: type[MessageT], topic: str, qos: QoSProfile) -> None:
@@ -69,6 +72,7 @@ class NewestReader(Generic[MessageT]):
             qos: Profile of depth one.
         """
         self.waiting = False
+        self.missed: int | None = 0
         self._node = node
         self._kind = kind
         self._topic = topic
@@ -96,6 +100,8 @@ class NewestReader(Generic[MessageT]):
             except _rclpy.InvalidHandle:  # another profile took its place a moment ago
                 continue
             message, info = taken
+            if self.missed:
+                self.missed = 0
             return Arrival(message, info["received_timestamp"] or time.time_ns(), self._count_lost(info))
         return None
 
@@ -120,9 +126,25 @@ class NewestReader(Generic[MessageT]):
         self._node.destroy_guard_condition(self._wake)
 
     def _subscribe(self, qos: QoSProfile) -> Subscription:
+        try:
+            subscription = self._create(qos, SubscriptionEventCallbacks(message_lost=self._on_missed))
+        except UnsupportedEventTypeError:
+            self.missed = None
+            subscription = self._create(qos, SubscriptionEventCallbacks())
+        # Events, other than messages, are for the executor.
+        for handler in subscription.event_handlers:
+            handler.callback_group = self._node.default_callback_group
+            handler.callback_group.add_entity(handler)
+        return subscription
+
+    def _create(self, qos: QoSProfile, events: SubscriptionEventCallbacks) -> Subscription:
         return self._node.create_subscription(
-            self._kind, self._topic, lambda _message: None, qos, callback_group=self._group
+            self._kind, self._topic, lambda _message: None, qos, callback_group=self._group, event_callbacks=events
         )
+
+    def _on_missed(self, event: Any) -> None:
+        if self.missed is not None:
+            self.missed += event.total_count_change
 
     def _wait(self, handle: Any) -> None:
         self._wait_set.clear_entities()

@@ -57,7 +57,7 @@ def is_wanted(topic: str, msgtype: str, params: RecordParams) -> bool:
     if params.all or topic in params.topics:
         return True
     name = topic.rpartition("/")[2]
-    if params.images and msgtype in CAMERA_TYPES and name != OVERLAY:
+    if params.images and msgtype in CAMERA_TYPES and OVERLAY not in topic.split("/"):
         return True
     return not params.topics and RESULTS.get(name) == msgtype
 

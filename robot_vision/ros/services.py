@@ -30,14 +30,14 @@ class DetectService:
     """`detect`: objects in one given image, for behaviour trees; the camera's frames go on meanwhile."""
 
     def __init__(self, node: Node, stage: DetectStage) -> None:
-        """Offer the service.
+        """Offer the service, unless `detector.services` is off.
 
         Args:
             node: Node that owns it.
             stage: Whose network and live settings are used.
         """
         self._stage = stage
-        node.create_service(Detect, "detect", _answering(node, "detect", self._answer))
+        _offer(node, "detector", Detect, "detect", self._answer)
 
     def _answer(self, request: Detect.Request, response: Detect.Response) -> None:
         detector = self._stage.on_demand()
@@ -51,14 +51,14 @@ class EncodeService:
     """`encode`: what the `latent` topic would carry for one given image; the camera's frames go on meanwhile."""
 
     def __init__(self, node: Node, stage: EncodeStage) -> None:
-        """Offer the service.
+        """Offer the service, unless `encoder.services` is off.
 
         Args:
             node: Node that owns it.
             stage: Whose networks are used.
         """
         self._stage = stage
-        node.create_service(Encode, "encode", _answering(node, "encode", self._answer))
+        _offer(node, "encoder", Encode, "encode", self._answer)
 
     def _answer(self, request: Encode.Request, response: Encode.Response) -> None:
         latent = self._stage.on_demand().encode(frame_from_image(request.image))
@@ -74,7 +74,7 @@ class DecodeService:
     """
 
     def __init__(self, node: Node, stage: EncodeStage) -> None:
-        """Offer the service.
+        """Offer the service, unless `encoder.services` is off.
 
         Args:
             node: Node that owns it.
@@ -82,11 +82,17 @@ class DecodeService:
         """
         self._stage = stage
         self._clock = node.get_clock()
-        node.create_service(Decode, "decode", _answering(node, "decode", self._answer))
+        _offer(node, "encoder", Decode, "decode", self._answer)
 
     def _answer(self, request: Decode.Request, response: Decode.Response) -> None:
         mean = _mean_of(request, self._stage.encoder.card)
         response.image = image_from_rgb(self._stage.decoder().decode(mean), Header(stamp=self._clock.now().to_msg()))
+
+
+def _offer(node: Node, stage: str, kind: type, name: str, answer: Callable[[RequestT, ResponseT], None]) -> None:
+    """Create a service, unless the parameter `<stage>.services` says no."""
+    if node.get_parameter(f"{stage}.services").value:
+        node.create_service(kind, name, _answering(node, name, answer))
 
 
 def _answering(
@@ -141,9 +147,10 @@ def _mean_of(request: Decode.Request, card: ModelCard) -> Float32Array:
             f"encoder_hash: expected {card.identity_hash}, which is that of {card.name}, or none; "
             f"got {request.encoder_hash!r}"
         )
-    mean, size = np.array(request.mean, np.float32), latent_space(card).size
-    if len(mean) != size:
-        raise InvalidValueError(f"mean: expected {size} values of {card.name}, got {len(mean)}")
+    size = latent_space(card).size
+    if len(request.mean) != size:
+        raise InvalidValueError(f"mean: expected {size} values of {card.name}, got {len(request.mean)}")
+    mean = np.array(request.mean, np.float32)
     wrong = np.flatnonzero(~np.isfinite(mean))
     if wrong.size:
         raise InvalidValueError(f"mean: expected finite values, got {mean[wrong[0]]} at {wrong[0]}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
 import signal
 import sys
@@ -13,11 +12,10 @@ from types import FrameType
 from typing import Protocol
 
 from robot_vision.errors import RobotVisionError
+from robot_vision.ros.fastdds_profile import SHIPPED, TRANSPORT_VARIABLE, profile_variables
+from robot_vision.ros.shared_memory import remove_dead_segments
 from robot_vision.shipped import shared_file
 
-PROFILE_VARIABLES = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE")
-FIRST_RCLPY_WITH_NEW_NAME = 9
-TRANSPORT_VARIABLE = "FASTDDS_BUILTIN_TRANSPORTS"
 END_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 LONGEST_WAIT_S = 0.25
 SWITCH_INTERVAL_S = 0.0001
@@ -53,12 +51,10 @@ def export_fastdds_profile() -> Path | None:
         The profile now in force: the shipped one, or the user's under the name that this distribution reads; None where
         the user's choice is in force already or the file is not installed.
     """
-    # Newer distributions (from Kilted) warn about the old name, older ones know no other.
-    is_old = int(importlib.metadata.version("rclpy").split(".")[0]) < FIRST_RCLPY_WITH_NEW_NAME
-    name, other = reversed(PROFILE_VARIABLES) if is_old else PROFILE_VARIABLES
+    name, other = profile_variables()
     if os.environ.get(TRANSPORT_VARIABLE) or os.environ.get(name):
         return None
-    profile = Path(os.environ[other]) if os.environ.get(other) else shared_file("config/fastdds.xml")
+    profile = Path(os.environ[other]) if os.environ.get(other) else shared_file(SHIPPED)
     if profile is not None:
         os.environ[name] = str(profile)
     return profile
@@ -146,6 +142,7 @@ def run(make_node: Callable[[], EndableNode]) -> int:
         as with a model that is not there.
     """
     export_fastdds_profile()
+    remove_dead_segments()
     import cv2  # noqa: PLC0415
     import rclpy  # noqa: PLC0415 (the profile must be exported before the middleware loads)
     from rclpy.executors import SingleThreadedExecutor  # noqa: PLC0415

@@ -130,11 +130,17 @@ def test_cameras_on_request_but_not_the_overlay(bench, tmp_path) -> None:
     """The overlay is drawn only for those who subscribe to it, so that nobody does."""
     publishers = {
         topic: bench.node.create_publisher(kind, topic, BEST_EFFORT)
-        for topic, kind in (("/cam/image", Image), ("/cam/image/compressed", CompressedImage), ("/annotated", Image))
+        for topic, kind in (
+            ("/cam/image", Image),
+            ("/cam/image/compressed", CompressedImage),
+            ("/annotated", Image),
+            ("/cam/annotated/compressed", CompressedImage),
+        )
     }
     recording = Recording(bench, tmp_path, "--images", "--duration", "1")
     recording.waits_for("/cam/image", "/cam/image/compressed")
-    assert publishers["/annotated"].get_subscription_count() == 0
+    for overlay in ("/annotated", "/cam/annotated/compressed"):
+        assert publishers[overlay].get_subscription_count() == 0
     publishers["/cam/image"].publish(Image(data=bytes(100)))
     publishers["/cam/image/compressed"].publish(CompressedImage(data=bytes(50)))
     began_s = time.monotonic()

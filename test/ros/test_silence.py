@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import subprocess
+import sys
 
 import pytest
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
@@ -11,6 +14,8 @@ from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import CompressedImage, Image
 from vision_msgs.msg import Detection2D, Detection2DArray, ObjectHypothesisWithPose
+
+from robot_vision.ros.fastdds_profile import PROFILE_VARIABLES, profile_variables
 
 
 def watch(bench) -> dict[str, DiagnosticStatus]:
@@ -40,14 +45,20 @@ def test_simulated_time_that_stands_still_stops_neither_diagnostics_nor_shutdown
 @pytest.mark.parametrize(
     ("kind", "topic", "said"),
     [
+        (CompressedImage, "/camera/image", "type mismatch: /camera/image carries sensor_msgs/msg/CompressedImage"),
         (
             CompressedImage,
-            "/camera/image",
-            "sends sensor_msgs/msg/CompressedImage, and this node takes sensor_msgs/msg/I",
+            "/camera/image/compressed",
+            "to mend it: ros2 run robot_vision detector_node --ros-args -r image:=/camera/image "
+            "-p camera.image_transport:=compressed",
         ),
-        (CompressedImage, "/camera/image/compressed", "set camera.image_transport to compressed"),
-        (Image, "/camera/elsewhere", "no publisher there: remap `image`"),
-        (Image, "/camera/image", "publishers there: 1, silent or with every frame lost in transport"),
+        (
+            Image,
+            "/robot/camera/image",
+            "no publisher on /camera/image, but /robot/camera/image has sensor_msgs/msg/Image, which differs in its "
+            "namespace only; to mend it: ros2 run robot_vision detector_node --ros-args -r image:=/robot/camera/image",
+        ),
+        (Image, "/camera/image", "publisher exists but is silent: no message from /bench in "),
     ],
 )
 def test_the_reason_why_no_frame_comes_is_told(bench, kind: type, topic: str, said: str) -> None:
@@ -57,6 +68,26 @@ def test_the_reason_why_no_frame_comes_is_told(bench, kind: type, topic: str, sa
     bench.start("detector_node", "camera.stall_timeout:=0.5")
     bench.until(lambda: "camera" in status and said in status["camera"].message, "the reason in diagnostics")
     bench.until(lambda: status["camera"].level == DiagnosticStatus.ERROR, "an error")
+    bench.until(lambda: said in bench.output("detector_node"), "the warning in the log")
+
+
+def test_frames_that_are_lost_in_transport_are_told_from_silence(bench) -> None:
+    """The middleware counts what it misses, also where nothing arrives: the remedy is the profile for the camera."""
+    status = watch(bench)
+    program = (
+        "import array, time, rclpy; from rclpy.qos import QoSProfile, ReliabilityPolicy; "
+        "from sensor_msgs.msg import Image; rclpy.init(); node = rclpy.create_node('camera'); "
+        "p = node.create_publisher(Image, '/camera/image', QoSProfile(depth=1, "
+        "reliability=ReliabilityPolicy.BEST_EFFORT)); "
+        "m = Image(width=1920, height=1080, step=5760, encoding='bgr8', data=array.array('B', bytes(1080 * 5760)))\n"
+        "while True: p.publish(m); time.sleep(0.05)"
+    )
+    environ = {**os.environ, **dict.fromkeys(PROFILE_VARIABLES, "")}
+    bench.processes.append(subprocess.Popen([sys.executable, "-c", program], env=environ))
+    bench.start("detector_node", "camera.stall_timeout:=0.5")
+    said = "frames lost in transport"
+    bench.until(lambda: "camera" in status and said in status["camera"].message, "the reason in diagnostics")
+    assert f"export {profile_variables()[0]}=" in status["camera"].message
     bench.until(lambda: said in bench.output("detector_node"), "the warning in the log")
 
 
@@ -95,14 +126,14 @@ def test_a_remapping_to_the_compressed_topic_itself_is_answered_with_the_name_to
         "detector_node", "camera.stall_timeout:=0.5", "camera.image_transport:=compressed",
         topic="/camera/image/compressed",
     )  # fmt: skip
-    said = "remap image to /camera/image, without the transport's name"
+    said = "detector_node --ros-args -r image:=/camera/image -p camera.image_transport:=compressed"
     bench.until(lambda: "camera" in status and said in status["camera"].message, "the advice")
 
 
 def test_a_topic_that_is_only_called_compressed_ends_nothing(bench) -> None:
     status = watch(bench)
     bench.start("detector_node", "camera.stall_timeout:=0.2", topic="/compressed")
-    bench.until(lambda: "camera" in status and "no publisher there" in status["camera"].message, "the reason")
+    bench.until(lambda: "camera" in status and "no publisher on /compressed" in status["camera"].message, "the reason")
 
 
 def test_the_stall_timeout_is_live_in_the_log_too(bench) -> None:

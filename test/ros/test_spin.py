@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from robot_vision.ros import spin
+from robot_vision.ros import fastdds_profile, spin
 from robot_vision.shipped import shared_file
 
 NEW, OLD = "FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE"
@@ -29,7 +29,7 @@ def test_export(monkeypatch: pytest.MonkeyPatch, rclpy_version: str, given: dict
         monkeypatch.delenv(name, raising=False)
     for name, value in given.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(spin.importlib.metadata, "version", lambda _: rclpy_version)
+    monkeypatch.setattr(fastdds_profile.importlib.metadata, "version", lambda _: rclpy_version)
     spin.export_fastdds_profile()
     shipped = str(shared_file("config/fastdds.xml"))
     wanted = {name: shipped if value == "shipped" else value for name, value in expected.items()}
