@@ -106,7 +106,7 @@ def test_a_camera_that_is_unplugged_and_back_is_seen_again(bench) -> None:
 def test_a_camera_that_starts_late_is_not_called_silent(bench) -> None:
     """The log says once that there is no camera; that of a camera which has just come would mislead."""
     bench.start("detector_node", "camera.stall_timeout:=1.0")
-    bench.until(lambda: "no publisher there" in bench.output("detector_node"), "the warning")
+    bench.until(lambda: "no publisher on /camera/image" in bench.output("detector_node"), "the warning")
     publisher = bench.node.create_publisher(Image, "/camera/image", QoSProfile(depth=5))
     bench.until(lambda: publisher.get_subscription_count() == 1, "the node to find the camera")
     bench.rest(0.5)
