@@ -1,4 +1,4 @@
-"""Pytest option --all-groups: a run of the whole suite in which a group of tests did nothing has failed."""
+"""Pytest options: --all-groups fails a run in which a group of tests did nothing, --stress adds the long tests."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ PASSED = pytest.StashKey[Counter[str]]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Declare the option."""
+    """Declare the options."""
     parser.addoption("--all-groups", action="store_true", help=f"fail when one of {GROUPS} passed no test")
+    parser.addoption("--stress", action="store_true", help="also run the long tests of faults and malformed input")
 
 
 class _Count:
@@ -29,8 +30,18 @@ class _Count:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Start counting."""
+    config.addinivalue_line("markers", "stress: minutes of faults and malformed input, only run with --stress")
     config.stash[PASSED] = Counter()
     config.pluginmanager.register(_Count(config.stash[PASSED]))
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave the long tests out, unless they are asked for."""
+    if config.getoption("--stress"):
+        return
+    for item in items:
+        if item.get_closest_marker("stress"):
+            item.add_marker(pytest.mark.skip(reason='takes minutes: make test PYTEST_ARGS="--stress -m stress"'))
 
 
 def _idle(config: pytest.Config) -> list[str]:

@@ -26,6 +26,8 @@ from robot_vision.ros.qos import IMAGE_OUT_QOS, LATCHED_QOS, RESULT_QOS
 from robot_vision.ros.shared_memory import remove_dead_segments
 from robot_vision.shipped import shared_file
 
+pytestmark = pytest.mark.stress
+
 STUCK_READER = """
 import rclpy
 from rclpy.qos import QoSProfile

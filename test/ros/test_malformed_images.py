@@ -26,6 +26,8 @@ from robot_vision.image_codec import supported_encodings
 from robot_vision.ros import convert
 from robot_vision.ros.convert import image_from_rgb, stamp_ns
 
+pytestmark = pytest.mark.stress
+
 ROUNDS, CASES_A_ROUND = 60, 5
 GAP_S = 0.01
 BYTES_A_PIXEL = {"rgb8": 3, "bgr8": 3, "mono8": 1, "rgba8": 4, "mono16": 2, "bayer_rggb8": 1, "yuyv": 2, "8UC3": 3}
