@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from tqdm import tqdm
 
+from robot_vision.cli.ending import exit_on_sigterm
 from robot_vision.data.bags import BagReader
 from robot_vision.data.dataset.build import Result, build
 from robot_vision.data.dataset.columns import LATENT, TRACKS
@@ -20,7 +20,6 @@ from robot_vision.errors import BagError, InvalidValueError, RobotVisionError
 from robot_vision.evaluation.report import table
 
 HELP = "bags to a data set for learning, with aligned observations and actions"
-_TERMINATED = 128 + signal.SIGTERM
 _TOPIC = "TOPIC[:FIELD,…][=NAME]"
 
 
@@ -94,15 +93,10 @@ def run(args: argparse.Namespace) -> int:
         MissingDependencyError: If the format needs a package that is not installed.
     """
     settings = _settings(args)
-    # Whoever ends the command politely shall find nothing half done.
-    signal.signal(signal.SIGTERM, _terminate)
+    exit_on_sigterm()
     with tqdm(total=2 * sum(_messages(bag, settings.topics) for bag in args.bags), unit="message", disable=None) as bar:
         result = build(args.bags, args.out, settings, args.format, bar.update)
     return _report(result, args.out)
-
-
-def _terminate(*_: object) -> NoReturn:
-    sys.exit(_TERMINATED)
 
 
 def _settings(args: argparse.Namespace) -> DatasetSettings:

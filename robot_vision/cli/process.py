@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
+from robot_vision.cli.ending import TERMINATED, exit_on_sigterm
 from robot_vision.data.parameter_file import read_parameters
 from robot_vision.data.sources import open_source
 from robot_vision.errors import BagError, InvalidValueError, MissingDependencyError, RobotVisionError
@@ -35,7 +36,6 @@ _REFRESH_S = 0.5
 _WORST_PROBLEMS = 5
 _RATES_HZ = (1.0, 240.0)
 """Slowest and fastest video."""
-_TERMINATED = 128 + signal.SIGTERM
 
 
 @dataclass(frozen=True)
@@ -125,8 +125,7 @@ def run(args: argparse.Namespace) -> int:
         args.out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise BagError(f"--out {args.out}: the folder cannot be made: {error.strerror}") from error
-    # Whoever ends the command politely, such as systemd, shall find nothing half done.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(_TERMINATED))
+    exit_on_sigterm()
     frames = sum(map(_length, tasks))
     apart = args.ray is not None or (args.jobs > 1 and len(tasks) > 1)
     if apart:
@@ -315,25 +314,30 @@ def _open_worker(done: Any) -> None:
 
 def _on_terminate(*_: object) -> None:
     global _stopping  # noqa: PLW0603
+    # An exception out of here could strike between the making of a file and the care for it.
     _stopping = True
-    # Leaves the recording, whose unfinished bag is removed on the way; the pool would take the next one.
-    sys.exit(_TERMINATED)
 
 
 def _end_with_parent() -> None:
     parent = multiprocessing.parent_process()
     assert parent is not None
     multiprocessing.connection.wait([parent.sentinel])
-    os._exit(_TERMINATED)
+    os._exit(TERMINATED)
+
+
+def _end_if_told() -> None:
+    """Leave the recording, whose unfinished bag is removed on the way, and those that the pool still holds."""
+    if _stopping:
+        sys.exit(TERMINATED)
 
 
 def _counted(task: Task, settings: str) -> Outcome:
-    if _stopping:
-        sys.exit(_TERMINATED)
+    _end_if_told()
 
     def count() -> None:
         with _frames_done.get_lock():
             _frames_done.value += 1
+        _end_if_told()
 
     return process(task, settings, count)
 

@@ -30,6 +30,10 @@ class BagWriter:
     The bag grows in `<name>.part` and is renamed when the block ends without an error; otherwise it is removed, and
     what a killed process leaves is not named like a bag.
 
+    Attributes:
+        path: The bag.
+        part: Folder in which it grows.
+
     Args:
         path: Folder to create.
         storage: `mcap` or `sqlite3`.
@@ -45,13 +49,18 @@ class BagWriter:
             raise InvalidValueError(f"storage: must be one of {', '.join(_PLUGINS)}; got {storage!r}")
         if self.path.exists():
             raise BagError(f"{self.path}: exists already and is not overwritten; remove it or choose another name")
-        self._part = self.path.with_name(f"{self.path.name}.part")
+        self.part = self.path.with_name(f"{self.path.name}.part")
         self._connections: dict[str, Any] = {}
         self._store = ros_typestore()
         try:
-            self._lock = _locked(self._part)
-            self._writer = Writer(self._part / self.path.name, version=9, storage_plugin=_PLUGINS[storage])
-            self._writer.open()
+            self._lock = _locked(self.part)
+            try:
+                self._writer = Writer(self.part / self.path.name, version=9, storage_plugin=_PLUGINS[storage])
+                self._writer.open()
+            except BaseException:  # also a request to end, which may come before the block does
+                shutil.rmtree(self.part, ignore_errors=True)
+                self._lock.close()
+                raise
         except OSError as error:
             raise BagError(f"{self.path}: the bag cannot be created: {error}") from error
 
@@ -123,10 +132,10 @@ class BagWriter:
         try:
             self._writer.close()
             if self.path.exists():
-                raise BagError(f"{self.path}: came into being while the bag was written; it stays in {self._part}")
-            (self._part / self.path.name).rename(self.path)
-            (self._part / _LOCK).unlink()
-            self._part.rmdir()
+                raise BagError(f"{self.path}: came into being while the bag was written; it stays in {self.part}")
+            (self.part / self.path.name).rename(self.path)
+            (self.part / _LOCK).unlink()
+            self.part.rmdir()
             self._lock.close()
         except OSError as error:
             raise BagError(f"{self.path}: the bag cannot be finished: {error}") from error
@@ -134,7 +143,7 @@ class BagWriter:
     def abort(self) -> None:
         """Give the bag up and remove what was written."""
         self._writer.abort()
-        shutil.rmtree(self._part, ignore_errors=True)
+        shutil.rmtree(self.part, ignore_errors=True)
         self._lock.close()
 
 

@@ -338,9 +338,8 @@ def _rescued(writer: DescribingWriter, failure: BagError) -> BagError:
     Returns:
         The failure, with what has become of the messages.
     """
-    part = writer.path.with_name(f"{writer.path.name}.part")
     try:
-        (part / writer.path.name).rename(writer.path)
+        (writer.part / writer.path.name).rename(writer.path)
         # Closes the file, which fails because there are bytes left to be written.
         with suppress(OSError):
             writer.abort()
@@ -348,5 +347,5 @@ def _rescued(writer: DescribingWriter, failure: BagError) -> BagError:
     except (OSError, BagError) as error:
         return BagError(f"{failure}; nor can what was written until then be saved: {error}")
     finally:
-        shutil.rmtree(part, ignore_errors=True)
+        shutil.rmtree(writer.part, ignore_errors=True)
     return BagError(f"{failure}; the messages until then are in the bag, which has no metadata.yaml")
