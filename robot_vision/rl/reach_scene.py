@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +17,8 @@ from robot_vision.types import Float64Array, Int64Array, UInt8Array
 
 if TYPE_CHECKING:
     from robot_vision.sim.assets import AssetBook
+    from robot_vision.sim.cameras import Intrinsics
+    from robot_vision.sim.ground_truth import GroundTruthReader
     from robot_vision.sim.objects import ObjectBody
     from robot_vision.sim.world import SimFrame
 
@@ -150,20 +153,30 @@ class ReachScene:
         Args:
             stamp_ns: Time of the frame in nanoseconds.
         """
-        from robot_vision.sim.cameras import Intrinsics, look_at  # noqa: PLC0415
-        from robot_vision.sim.ground_truth import GroundTruthReader  # noqa: PLC0415
+        from robot_vision.sim.cameras import look_at  # noqa: PLC0415
         from robot_vision.sim.world import SimFrame  # noqa: PLC0415
 
         rgb = self.render()
         self._renderer.enable_segmentation_rendering()
-        self._renderer.update_scene(self._data, camera="eye")
         segmentation = self._renderer.render()
         self._renderer.disable_segmentation_rendering()
-        intrinsics = Intrinsics.from_fovy((self._size_px, self._size_px), _FOVY_DEG)
         camera = look_at(np.array(_CAMERA_M), np.zeros(3))
-        objects = [self._pool.target, *self._pool.distractors, _finger_body(1 + len(self._pool.distractors))]
-        truth = GroundTruthReader(self._model, objects, intrinsics).read(segmentation, self._data, camera)
-        return SimFrame(rgb, stamp_ns, truth, camera, intrinsics)
+        truth = self._truth_reader.read(segmentation, self._data, camera)
+        return SimFrame(rgb, stamp_ns, truth, camera, self._intrinsics)
+
+    @cached_property
+    def _intrinsics(self) -> Intrinsics:
+        from robot_vision.sim.cameras import Intrinsics  # noqa: PLC0415
+
+        return Intrinsics.from_fovy((self._size_px, self._size_px), _FOVY_DEG)
+
+    @cached_property
+    def _truth_reader(self) -> GroundTruthReader:
+        from robot_vision.sim.ground_truth import GroundTruthReader  # noqa: PLC0415
+
+        pool = self._pool
+        objects = [pool.target, *pool.distractors, _finger_body(len(pool.distractors) + 2)]
+        return GroundTruthReader(self._model, objects, self._intrinsics)
 
     def _move_bodies(self) -> None:
         # A step ends with new joint positions and the bodies where they were before it.
@@ -178,11 +191,9 @@ class ReachScene:
         azimuth = rng.uniform(0, 2 * np.pi)
         lamp = np.array([np.cos(azimuth), np.sin(azimuth), rng.uniform(1.5, 2.5)])
         self._model.light_pos[0], self._model.light_dir[0] = lamp, -lamp / np.linalg.norm(lamp)
-        self._model.light_diffuse[0] = rng.uniform(0.45, 0.8) * rng.uniform(0.88, 1.0, 3)
-        if self._variation == "light":
-            self._model.light_diffuse[0] *= _RED_LIGHT
-        ambient = rng.uniform(0.25, 0.4)
-        self._model.vis.headlight.ambient[:] = ambient * np.array(_RED_LIGHT if self._variation == "light" else 1.0)
+        tint = np.array(_RED_LIGHT if self._variation == "light" else (1.0, 1.0, 1.0))
+        self._model.light_diffuse[0] = rng.uniform(0.45, 0.8) * rng.uniform(0.88, 1.0, 3) * tint
+        self._model.vis.headlight.ambient[:] = rng.uniform(0.25, 0.4) * tint
 
 
 def free_places(rng: np.random.Generator, radii_m: Sequence[float]) -> list[tuple[float, float]]:

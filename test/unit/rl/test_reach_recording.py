@@ -77,7 +77,9 @@ def test_variations_show_a_robot_or_red_light(tmp_path: Path) -> None:
     assert red_share[1] > 1.5 * red_share[0]
     write_episodes(ReachRecording(tmp_path / "object", 3, 1, 1, variation="object"))
     with BagReader(tmp_path / "object") as bag:
-        classes = [[d.results[0].hypothesis.class_id for d in m.detections] for _, m in bag.messages(TRUTH)]
+        arrays = [message.detections for _, message in bag.messages(TRUTH)]
+    classes = [[entry.results[0].hypothesis.class_id for entry in array] for array in arrays]
+    assert all(len({entry.id for entry in array}) == len(array) for array in arrays)
     assert all(names.count("robot") == 2 for names in classes)  # the finger is one of that class, too
 
 
