@@ -22,7 +22,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -38,15 +38,14 @@ from pipeline import (  # noqa: E402
     FULL_RATE_HZ,
     STAMP,
     STAMP_OFFSET,
-    TIMEOUT_S,
     TOPIC,
     Delays,
+    Listener,
     compressed_images,
     perception_node,
     raw_image,
     started,
 )
-from rclpy.executors import SingleThreadedExecutor  # noqa: E402
 from rclpy.serialization import serialize_message  # noqa: E402
 from sensor_msgs.msg import Image  # noqa: E402
 from vision_msgs.msg import Detection2DArray  # noqa: E402
@@ -152,7 +151,7 @@ def sampled_memory_mb(pid: int, seconds: float, node: Watched) -> Iterator[float
             print(f"  {past_s:4.0f} s: {resident_mb(pid):.0f} MB, {told}", flush=True)
 
 
-class Watched:
+class Watched(Listener):
     """The newest diagnostics of the node's camera.
 
     Attributes:
@@ -161,29 +160,13 @@ class Watched:
 
     def __init__(self) -> None:
         self.values: dict[str, str] = {}
-        self._node = rclpy.create_node("watch")
+        super().__init__("watch")
         self._node.create_subscription(DiagnosticArray, "/diagnostics", self._keep, 10)
-        self._executor = SingleThreadedExecutor()
-        self._executor.add_node(self._node)
 
     def forget(self) -> None:
         """Begin with another node: what the last one said may still lie in the queue."""
         self.spin_for(SETTLE_S)
         self.values = {}
-
-    def spin_for(self, seconds: float) -> None:
-        """Take diagnostics for a while."""
-        end_s = time.monotonic() + seconds
-        while (left_s := end_s - time.monotonic()) > 0:
-            self._executor.spin_once(timeout_sec=left_s)
-
-    def spin_until(self, condition: Callable[[], bool]) -> None:
-        """Take diagnostics until a condition holds."""
-        end_s = time.monotonic() + TIMEOUT_S
-        while not condition():
-            if time.monotonic() > end_s:
-                raise TimeoutError(f"no diagnostics within {TIMEOUT_S:g} s; what the processes said is above")
-            self._executor.spin_once(timeout_sec=0.05)
 
     def spin_until_settled(self) -> None:
         """Take diagnostics until the counts stay the same."""

@@ -156,28 +156,17 @@ def measure_latency(provider: str, rounds: int, seconds: float) -> None:
     print(f"beyond both {np.median(beyond_ms):.2f} ms ({min(beyond_ms):.2f} … {max(beyond_ms):.2f})")
 
 
-class Delays:
-    """Listens to one topic and keeps the time from each message's stamp to its arrival.
+class Listener:
+    """A node that is spun by hand.
 
-    Messages stay in their wire form, so that the listener takes little of the machine that it shares with the node.
-
-    Attributes:
-        delays_ms: One value a message, in milliseconds.
-        newest_stamp_ns: Stamp of the last message, 0 before the first.
+    Args:
+        name: The node's name.
     """
 
-    def __init__(self, kind: type, topic: str) -> None:
-        self.delays_ms: list[float] = []
-        self.newest_stamp_ns = 0
-        self._node = rclpy.create_node(f"delays_{os.getpid()}")
-        qos = RESULT_QOS if kind is Detection2DArray else IMAGE_OUT_QOS
-        self._node.create_subscription(kind, topic, self._on_message, qos, raw=True)
+    def __init__(self, name: str) -> None:
+        self._node = rclpy.create_node(name)
         self._executor = SingleThreadedExecutor()
         self._executor.add_node(self._node)
-
-    def _on_message(self, data: bytes) -> None:
-        self.newest_stamp_ns = header_stamp_ns(data)
-        self.delays_ms.append((time.time_ns() - self.newest_stamp_ns) * 1e-6)
 
     def spin_for(self, seconds: float) -> None:
         """Handle messages for a while."""
@@ -192,6 +181,28 @@ class Delays:
             if time.monotonic() > end_s:
                 raise TimeoutError(f"no message within {TIMEOUT_S:g} s; what the processes said is above")
             self._executor.spin_once(timeout_sec=0.05)
+
+
+class Delays(Listener):
+    """Listens to one topic and keeps the time from each message's stamp to its arrival.
+
+    Messages stay in their wire form, so that the listener takes little of the machine that it shares with the node.
+
+    Attributes:
+        delays_ms: One value a message, in milliseconds.
+        newest_stamp_ns: Stamp of the last message, 0 before the first.
+    """
+
+    def __init__(self, kind: type, topic: str) -> None:
+        self.delays_ms: list[float] = []
+        self.newest_stamp_ns = 0
+        super().__init__(f"delays_{os.getpid()}")
+        qos = RESULT_QOS if kind is Detection2DArray else IMAGE_OUT_QOS
+        self._node.create_subscription(kind, topic, self._on_message, qos, raw=True)
+
+    def _on_message(self, data: bytes) -> None:
+        self.newest_stamp_ns = header_stamp_ns(data)
+        self.delays_ms.append((time.time_ns() - self.newest_stamp_ns) * 1e-6)
 
     def spin_until_newer(self, stamp_ns: int) -> None:
         """Handle messages until one of an image taken after a time; earlier ones may still lie in a queue."""

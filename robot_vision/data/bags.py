@@ -108,7 +108,7 @@ class BagReader:
         for connection in sorted(self._connections, key=lambda c: str(c.topic)):
             known = found.get(connection.topic)
             count = connection.msgcount + (known.message_count if known else 0)
-            latched = _is_latched(connection) or bool(known and known.latched)
+            latched = latched_depth(connection) > 0 or bool(known and known.latched)
             found[connection.topic] = TopicSummary(connection.topic, connection.msgtype, count, latched)
         return found
 
@@ -198,11 +198,18 @@ class BagReader:
             raise _damaged(self.path, reader.path, error) from error
 
 
-def _is_latched(connection: Any) -> bool:
+def latched_depth(connection: Any) -> int:
+    """How many messages late subscribers of a recorded publisher got (transient local; in ROS 1 latching); 0 if none.
+
+    Args:
+        connection: A connection of rosbags.
+    """
     extra = connection.ext
     if isinstance(extra, ConnectionExtRosbag1):
-        return bool(extra.latching)
-    return any(qos.durability is QosDurability.TRANSIENT_LOCAL for qos in extra.offered_qos_profiles)
+        return int(bool(extra.latching))
+    latched = [qos for qos in extra.offered_qos_profiles if qos.durability is QosDurability.TRANSIENT_LOCAL]
+    # Middleware does not tell the depth of another process's publisher, which is then recorded as 0.
+    return sum(max(1, int(qos.depth)) for qos in latched)
 
 
 def _bag_parts(path: Path) -> list[Path]:

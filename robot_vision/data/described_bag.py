@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from itertools import groupby
 from typing import Any, NamedTuple
 
-from rosbags.interfaces import ConnectionExtRosbag1, MessageDefinitionFormat, QosDurability
+from rosbags.interfaces import MessageDefinitionFormat
 from rosbags.typesys import Stores, TypesysError, get_types_from_msg, get_typestore
 
 from robot_vision.data.bag_writer import BagWriter
-from robot_vision.data.bags import BagReader
+from robot_vision.data.bags import BagReader, latched_depth
 from robot_vision.data.type_layout import Fields, fields_of_rosbags
 from robot_vision.data.typestore import ros_typestore
 from robot_vision.errors import BagError, InvalidValueError
@@ -59,7 +59,7 @@ class DescribedBag(BagReader):
         for (topic, msgtype), group in groupby(filled, key=_stream_key):
             connections = list(group)
             count = sum(connection.msgcount for connection in connections)
-            streams.append(RecordedStream(topic, msgtype, count, sum(map(_latched_depth, connections))))
+            streams.append(RecordedStream(topic, msgtype, count, sum(map(latched_depth, connections))))
         return streams
 
     def fields(self, msgtype: str) -> Fields | None:
@@ -98,15 +98,6 @@ class DescribedBag(BagReader):
 
 def _stream_key(connection: Any) -> tuple[str, str]:
     return str(connection.topic), str(connection.msgtype)
-
-
-def _latched_depth(connection: Any) -> int:
-    extra = connection.ext
-    if isinstance(extra, ConnectionExtRosbag1):
-        return int(bool(extra.latching))
-    latched = [qos for qos in extra.offered_qos_profiles if qos.durability is QosDurability.TRANSIENT_LOCAL]
-    # Middleware does not tell the depth of another process's publisher, which is then recorded as 0.
-    return sum(max(1, int(qos.depth)) for qos in latched)
 
 
 def known_fields(msgtype: str) -> Fields | None:

@@ -71,11 +71,8 @@ def shared(relative: str) -> Path:
 
 
 def prepared_transport() -> OpaqueFunction:
-    """Sets the Fast DDS profile before the first process starts, for everything that the launch starts.
-
-    It also frees the shared memory of processes that were killed.
-    """
-    return OpaqueFunction(function=_prepare_transport)
+    """Sets the Fast DDS profile before the first process starts, for everything that the launch starts."""
+    return OpaqueFunction(function=_export_profile)
 
 
 def given_parameters(context: LaunchContext, names: Mapping[str, str]) -> dict[str, ParameterValue]:
@@ -169,9 +166,8 @@ def _setting(parameter: str) -> Setting:
     return next(setting for setting in settings(kind) if setting.name == name)
 
 
-def _prepare_transport(context: LaunchContext) -> None:
+def _export_profile(_context: LaunchContext) -> None:
     export_fastdds_profile()
-    _free_memory(context)
 
 
 def _free_memory(_context: LaunchContext) -> None:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from robot_vision.errors import InvalidValueError
-from robot_vision.train.vae_places import FEATURE_SIZE, LOG_VARIANCE_LIMITS, BroadcastDecoder, PointEncoder
+from robot_vision.train.vae_places import FEATURE_SIZE, BroadcastDecoder, PointEncoder, posterior
 from robot_vision.train.vae_settings import Likelihood, Network
 
 IMAGE_SIZE = 64
@@ -76,8 +76,7 @@ class EncoderNetwork(nn.Module):
             mean (N, D) and log_variance (N, D); the latter is kept within `LOG_VARIANCE_LIMITS`. Not variational: the
             mean only.
         """
-        mean, *log_variance = self.head(self.features(images).flatten(1)).chunk(self.parts, dim=1)
-        return mean, *(values.clamp(*LOG_VARIANCE_LIMITS) for values in log_variance)
+        return posterior(self.head(self.features(images).flatten(1)), self.parts)
 
 
 class DecoderNetwork(nn.Module):

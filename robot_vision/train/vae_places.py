@@ -51,6 +51,20 @@ def mean_positions(scores: Tensor) -> Tensor:
     return torch.matmul(weights, places.T).flatten(1)
 
 
+def posterior(head_output: Tensor, parts: int) -> tuple[Tensor, ...]:
+    """What an encoder's last layer says about the latent.
+
+    Args:
+        head_output: (N, parts * D).
+        parts: 2, or 1 for an encoder that is not variational.
+
+    Returns:
+        mean (N, D) and log_variance (N, D), the latter kept within `LOG_VARIANCE_LIMITS`; or the mean only.
+    """
+    mean, *log_variance = head_output.chunk(parts, dim=1)
+    return mean, *(values.clamp(*LOG_VARIANCE_LIMITS) for values in log_variance)
+
+
 class PointEncoder(nn.Module):
     """q(z|x) from features and from where they are."""
 
@@ -78,8 +92,7 @@ class PointEncoder(nn.Module):
         fine = self.fine(images)
         positions = POINT_GAIN * mean_positions(self.points(fine))
         features = torch.cat([self.coarse(fine).flatten(1), positions], dim=1)
-        mean, *log_variance = self.head(features).chunk(self.parts, dim=1)
-        return mean, *(values.clamp(*LOG_VARIANCE_LIMITS) for values in log_variance)
+        return posterior(self.head(features), self.parts)
 
 
 class BroadcastDecoder(nn.Module):
