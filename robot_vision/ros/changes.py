@@ -6,8 +6,9 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from robot_vision.params import DetectorParams, EncoderParams
+from robot_vision.ros.networks import open_detectors, open_encoders
 from robot_vision.ros.parameters import StageParameters
-from robot_vision.ros.stages import DetectStage, EncodeStage, open_detectors, open_encoders
+from robot_vision.ros.stages import DetectStage, EncodeStage
 
 
 def changed_detectors(

@@ -11,10 +11,11 @@ from robot_vision.ros.camera import CameraFrame, CameraIntake, Infer, Publish
 from robot_vision.ros.changes import changed_encoders
 from robot_vision.ros.diagnostics import Diagnostics
 from robot_vision.ros.lifecycle import StageNode
+from robot_vision.ros.networks import open_encoders
 from robot_vision.ros.parameters import StageParameters
 from robot_vision.ros.services import DecodeService, EncodeService
 from robot_vision.ros.spin import run
-from robot_vision.ros.stages import EncodeStage, open_encoders
+from robot_vision.ros.stages import EncodeStage
 
 
 class Encoding:

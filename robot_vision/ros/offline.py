@@ -18,9 +18,9 @@ from robot_vision.data.video import image_message
 from robot_vision.errors import BagError, FrameError, RobotVisionError
 from robot_vision.ros.convert import label_info, latent_state
 from robot_vision.ros.following import Follower
+from robot_vision.ros.networks import open_crop_encoders, open_detectors, open_encoders
 from robot_vision.ros.outputs import class_labels, serialised_detections, serialised_tracks, track_states
 from robot_vision.ros.recorder import TOPICS
-from robot_vision.ros.stages import open_crop_encoders, open_detectors, open_encoders
 from robot_vision.types import Frame, Tracks
 
 

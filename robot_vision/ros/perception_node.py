@@ -15,19 +15,12 @@ from robot_vision.ros.camera import CameraFrame, CameraIntake, Infer, Publish
 from robot_vision.ros.changes import changed_detectors, changed_encoders
 from robot_vision.ros.diagnostics import Diagnostics
 from robot_vision.ros.lifecycle import StageNode
+from robot_vision.ros.networks import open_crop_encoders, open_detectors, open_encoders
 from robot_vision.ros.outputs import AnnotatedOutput
 from robot_vision.ros.parameters import StageParameters
 from robot_vision.ros.services import DecodeService, DetectService, EncodeService
 from robot_vision.ros.spin import run
-from robot_vision.ros.stages import (
-    DetectStage,
-    EncodeStage,
-    TimedInference,
-    TrackStage,
-    open_crop_encoders,
-    open_detectors,
-    open_encoders,
-)
+from robot_vision.ros.stages import DetectStage, EncodeStage, TimedInference, TrackStage
 from robot_vision.types import Frame, Latent
 
 

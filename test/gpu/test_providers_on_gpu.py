@@ -15,7 +15,7 @@ pytest.importorskip("rclpy", reason="rclpy is not installed: run the tests with 
 from robot_vision.data.sources import open_source
 from robot_vision.detection.yolo import Detector
 from robot_vision.params import DetectorParams, SessionParams
-from robot_vision.ros.stages import open_detectors
+from robot_vision.ros.networks import open_detectors
 from robot_vision.runtime.card import load_card
 from robot_vision.shipped import shared_file
 from robot_vision.types import Detections

@@ -21,8 +21,9 @@ from robot_vision.data.sources import open_source
 from robot_vision.params import SessionParams, TrackerParams
 from robot_vision.ros.convert import detections_from_message, frame_from_compressed, stamp_ns
 from robot_vision.ros.diagnostics import Diagnostics
+from robot_vision.ros.networks import open_crop_encoders
 from robot_vision.ros.qos import LATCHED_QOS
-from robot_vision.ros.stages import TrackStage, open_crop_encoders
+from robot_vision.ros.stages import TrackStage
 from robot_vision.shipped import shared_file
 from robot_vision.tracking.camera_motion import CameraMotion
 from robot_vision.tracking.tracker import Tracker
