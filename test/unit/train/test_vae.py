@@ -107,8 +107,8 @@ def test_the_networks_of_pca_reconstruct_held_out_frames_as_a_full_decomposition
 
 
 def test_the_run_leaves_checkpoint_curves_and_reconstructions_by_name(folder):
-    iterated = [f"{name}{end}" for name in ("tiny", "ae", "dae") for end in (".pt", "_curves.png")]
-    pictures = [f"{name}_reconstructions.png" for name in ("tiny", "ae", "dae", "pca")]
+    iterated = [f"{name}{end}" for name in ("tiny", "places", "ae", "dae") for end in (".pt", "_curves.png")]
+    pictures = [f"{name}_reconstructions.png" for name in ("tiny", "places", "ae", "dae", "pca")]
     assert {path.name for path in (folder / "work").iterdir()} == {"cache", *iterated, *pictures}
 
 
