@@ -9,7 +9,7 @@ HELP = "render the simulated camera world into bags and data sets"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Declare `sim dataset`, `sim bag` and `sim reach`."""
+    """Declare `sim dataset`, `sim captioned`, `sim bag` and `sim reach`."""
     kinds = parser.add_subparsers(dest="product", required=True, metavar="PRODUCT")
     dataset = kinds.add_parser("dataset", help="COCO image data set: images/*.jpg and annotations.json")
     dataset.add_argument("--out", type=Path, required=True, help="folder to write; an interrupted run is continued")
@@ -18,6 +18,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     dataset.add_argument("--size", type=size, default=(320, 240), help="image size WIDTHxHEIGHT (default 320x240)")
     dataset.add_argument("--quality", type=int, default=92, help="JPEG quality (default 92)")
     dataset.add_argument("--jobs", type=int, default=1, help="processes (default 1)")
+    captioned = kinds.add_parser("captioned", help="the same of one to three objects each, with colours and place")
+    captioned.add_argument("--out", type=Path, required=True, help="folder to write; an interrupted run is continued")
+    captioned.add_argument("--images", type=int, required=True, help="how many images")
+    captioned.add_argument("--seed-base", type=int, default=0, help="seed of the first scene (default 0)")
+    captioned.add_argument("--size", type=size, default=(64, 64), help="image size WIDTHxHEIGHT (default 64x64)")
+    captioned.add_argument("--jobs", type=int, default=1, help="processes (default 1)")
     bag = kinds.add_parser("bag", help="ROS 2 bag (MCAP): images, camera info, camera pose, ground truth")
     bag.add_argument("--out", type=Path, required=True, help="bag folder to create")
     bag.add_argument("--camera", choices=("fixed", "handheld", "uav"), default="handheld", help="default handheld")
@@ -46,6 +52,13 @@ def run(args: argparse.Namespace) -> int:
 
         path = write_dataset(DatasetConfig(args.out, args.images, args.seed_base, args.size, args.jobs, args.quality))
         print(f"wrote {path}")
+        return 0
+    if args.product == "captioned":
+        from robot_vision.sim.captioned import CaptionedConfig  # noqa: PLC0415
+        from robot_vision.sim.coco import write_dataset  # noqa: PLC0415
+
+        captioned = CaptionedConfig(args.out, args.images, args.seed_base, args.size, args.jobs)
+        print(f"wrote {write_dataset(captioned)}")
         return 0
     if args.product == "reach":
         from robot_vision.rl.reach_recording import ReachRecording, write_episodes  # noqa: PLC0415

@@ -7,7 +7,7 @@ import multiprocessing
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, NamedTuple
 
 import cv2
 import numpy as np
@@ -16,17 +16,32 @@ from tqdm import tqdm
 from robot_vision.errors import InvalidValueError
 from robot_vision.sim.cameras import CAMERA_KINDS
 from robot_vision.sim.classes import CLASS_NAMES
-from robot_vision.sim.world import SimFrame, World, WorldConfig
+from robot_vision.sim.ground_truth import GroundTruth
+from robot_vision.sim.world import World, WorldConfig
+from robot_vision.types import UInt8Array
 
-FRAMES_PER_SCENE = 5
 SCENE_RATE_HZ = 1.25
 FOVY_RANGE_DEG = (42.0, 58.0)
 _SAVE_EVERY_SCENES = 100
 
 
+class Rendered(NamedTuple):
+    """One labelled image.
+
+    Attributes:
+        rgb: (H, W, 3) uint8.
+        about: What is known about the image, for its record.
+        annotations: One record an object, without ids.
+    """
+
+    rgb: UInt8Array
+    about: dict[str, Any]
+    annotations: list[dict[str, Any]]
+
+
 @dataclass(frozen=True)
 class DatasetConfig:
-    """One image data set.
+    """One image data set of crowded scenes, each seen five times by a camera that moves.
 
     Attributes:
         folder: Where `images/` and `annotations.json` go.
@@ -46,6 +61,7 @@ class DatasetConfig:
     size_wh: tuple[int, int] = (320, 240)
     jobs: int = 1
     quality: int = 92
+    frames_per_scene: ClassVar[int] = 5
 
     def __post_init__(self) -> None:
         if self.images < 1 or self.jobs < 1:
@@ -56,7 +72,17 @@ class DatasetConfig:
     @property
     def seeds(self) -> range:
         """Seeds of the scenes."""
-        return range(self.seed_base, self.seed_base - (-self.images // FRAMES_PER_SCENE))
+        return range(self.seed_base, self.seed_base - (-self.images // self.frames_per_scene))
+
+    def scene(self, seed: int) -> Iterator[Rendered]:
+        """The images of one scene."""
+        rng = np.random.default_rng([seed, 1])
+        camera = CAMERA_KINDS[rng.integers(len(CAMERA_KINDS))]
+        fovy_deg = float(rng.uniform(*FOVY_RANGE_DEG))
+        with World(WorldConfig(seed, self.size_wh, camera, SCENE_RATE_HZ, fovy_deg)) as world:
+            for frame in world.frames(self.frames_per_scene):
+                about = {"camera": camera, "theme": world.scene.theme}
+                yield Rendered(frame.rgb, about, object_records(frame.truth))
 
 
 def write_dataset(config: DatasetConfig) -> Path:
@@ -98,25 +124,19 @@ def _run(config: DatasetConfig, seeds: list[int]) -> Iterator[None]:
 
 def _render_scene(task: tuple[DatasetConfig, int]) -> None:
     config, seed = task
-    rng = np.random.default_rng([seed, 1])
-    camera = CAMERA_KINDS[rng.integers(len(CAMERA_KINDS))]
-    fovy_deg = float(rng.uniform(*FOVY_RANGE_DEG))
     records = []
-    with World(WorldConfig(seed, config.size_wh, camera, SCENE_RATE_HZ, fovy_deg)) as world:
-        for number, frame in enumerate(world.frames(FRAMES_PER_SCENE)):
-            name = f"{seed}_{number}.jpg"
-            bgr = cv2.cvtColor(frame.rgb, cv2.COLOR_RGB2BGR)
-            cv2.imwrite(str(config.folder / "images" / name), bgr, [cv2.IMWRITE_JPEG_QUALITY, config.quality])
-            image = {
-                "file_name": name, "width": config.size_wh[0], "height": config.size_wh[1],
-                "seed": seed, "camera": camera, "theme": world.scene.theme,
-            }  # fmt: skip
-            records.append({"image": image, "annotations": _annotations(frame)})
+    for number, (rgb, about, rows) in enumerate(config.scene(seed)):
+        name = f"{seed}_{number}.jpg"
+        bgr = cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR)
+        cv2.imwrite(str(config.folder / "images" / name), bgr, [cv2.IMWRITE_JPEG_QUALITY, config.quality])
+        image = {"file_name": name, "width": config.size_wh[0], "height": config.size_wh[1], "seed": seed, **about}
+        records.append({"image": image, "annotations": rows})
     _write_json(_part(config, seed), records)
 
 
-def _annotations(frame: SimFrame) -> list[dict[str, Any]]:
-    truth, rows = frame.truth, []
+def object_records(truth: GroundTruth) -> list[dict[str, Any]]:
+    """COCO records of a frame's objects, without ids; a crowd is what is too small or hidden to be asked for."""
+    rows = []
     for i in range(len(truth)):
         x1, y1, x2, y2 = (float(v) for v in truth.boxes_xyxy[i])
         rows.append(
@@ -139,16 +159,16 @@ def _part(config: DatasetConfig, seed: int) -> Path:
 
 def _join(config: DatasetConfig) -> Path:
     images: list[dict[str, Any]] = []
-    annotations: list[dict[str, Any]] = []
+    rows: list[dict[str, Any]] = []
     parts = [part for part in (_part(config, seed) for seed in config.seeds) if part.exists()]
     records = [record for part in parts for record in json.loads(part.read_text())]
     for record in records[: config.images]:
         images.append({"id": len(images) + 1, **record["image"]})
         for row in record["annotations"]:
-            annotations.append({"id": len(annotations) + 1, "image_id": len(images), **row})
+            rows.append({"id": len(rows) + 1, "image_id": len(images), **row})
     categories = [{"id": number, "name": name} for number, name in enumerate(CLASS_NAMES)]
     path = config.folder / "annotations.json"
-    _write_json(path, {"images": images, "annotations": annotations, "categories": categories})
+    _write_json(path, {"images": images, "annotations": rows, "categories": categories})
     return path
 
 

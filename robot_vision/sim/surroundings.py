@@ -57,6 +57,20 @@ def build_surroundings(book: AssetBook, rng: np.random.Generator, theme: str) ->
     return Stage(half_xy, outdoors)
 
 
+def build_bare_ground(book: AssetBook, rng: np.random.Generator, ground: str) -> None:
+    """Add a wide floor and light, and nothing else.
+
+    Args:
+        book: Where assets and geoms go.
+        rng: Decides the look of the floor, and the light.
+        ground: One of `textures.GROUNDS`.
+    """
+    _sky(book, (0.75, 0.77, 0.8), (0.6, 0.62, 0.65))
+    repeat = float(rng.uniform(0.6, 1.4))
+    _floor(book, book.material(textures.GROUNDS[ground](rng), _MATT, (repeat, repeat)))
+    _light(book, rng, outdoors=ground in ("grass", "sand"))
+
+
 def _sky(book: AssetBook, upper: textures.Colour, lower: textures.Colour) -> None:
     book.spec.add_texture(
         name="sky", type=mujoco.mjtTexture.mjTEXTURE_SKYBOX, builtin=mujoco.mjtBuiltin.mjBUILTIN_GRADIENT,

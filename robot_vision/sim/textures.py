@@ -209,6 +209,9 @@ FLOORS_INDOOR: tuple[Callable[[np.random.Generator], UInt8Array], ...] = (
 FLOORS_OUTDOOR: tuple[Callable[[np.random.Generator], UInt8Array], ...] = (
     grass, grass, asphalt, sand, bricks, concrete, tiles,
 )  # fmt: skip
+GROUNDS: dict[str, Callable[[np.random.Generator], UInt8Array]] = {
+    "wood": wood, "tiles": tiles, "concrete": concrete, "carpet": carpet, "grass": grass, "sand": sand,
+}  # fmt: skip
 WALLS: tuple[Callable[[np.random.Generator], UInt8Array], ...] = (plaster, plaster, wallpaper, bricks, concrete, wood)
 
 

@@ -98,7 +98,7 @@ class World:
         self._director = Director(self.scene, motion_rng)
         self._path = camera_path(config.camera, camera_rng)
         self._reader = GroundTruthReader(self.scene.model, self.scene.objects, self.intrinsics)
-        self._renderer = _open_renderer(self.scene.model, config.size_wh)
+        self._renderer = open_renderer(self.scene.model, config.size_wh)
         self._eye = int(self.scene.model.body_mocapid[self.scene.model.body("eye").id])
         self._steps = 0
 
@@ -157,7 +157,12 @@ class World:
             yield self.render()
 
 
-def _open_renderer(model: Any, size_wh: tuple[int, int]) -> Any:
+def open_renderer(model: Any, size_wh: tuple[int, int]) -> Any:
+    """An off-screen renderer of a compiled model.
+
+    Raises:
+        MissingDependencyError: If the renderer cannot start.
+    """
     try:
         return mujoco.Renderer(model, size_wh[1], size_wh[0], max_geom=2000)
     except Exception as error:  # the error's type depends on the graphics backend

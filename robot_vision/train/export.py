@@ -24,10 +24,10 @@ LICENCE = "Apache-2.0"
 
 def export_onnx(
     network: nn.Module,
-    example: Tensor,
+    example: Tensor | tuple[Tensor, ...],
     path: Path,
     *,
-    input_name: str,
+    input_name: str | Sequence[str],
     output_names: Sequence[str],
     tolerance: float | Float32Array,
     metadata: Mapping[str, str] | None = None,
@@ -37,9 +37,9 @@ def export_onnx(
 
     Args:
         network: Network in evaluation mode.
-        example: Input of the exported, fixed shape; also the input of the comparison.
+        example: Input of the exported, fixed shape, or several; also the input of the comparison.
         path: File to write.
-        input_name: Name of the input.
+        input_name: Name of the input, or of each.
         output_names: Names of the outputs.
         tolerance: Largest allowed absolute difference between torch and ONNX Runtime; an array must broadcast with
             every output.
@@ -54,20 +54,22 @@ def export_onnx(
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     network = network.eval()
-    free = {name: {0: "batch"} for name in (input_name, *output_names)} if free_batch else None
+    examples = example if isinstance(example, tuple) else (example,)
+    input_names = [input_name] if isinstance(input_name, str) else list(input_name)
+    free = {name: {0: "batch"} for name in (*input_names, *output_names)} if free_batch else None
     torch.onnx.export(
-        network, (example,), str(path), input_names=[input_name], output_names=list(output_names),
+        network, examples, str(path), input_names=input_names, output_names=list(output_names),
         opset_version=OPSET, dynamo=False, dynamic_axes=free,
     )  # fmt: skip
     with torch.no_grad():
-        expected = network(example)
+        expected = network(*examples)
     model = onnx.load(path)
     if free_batch:
         _fix_all_but_batch(model, expected if isinstance(expected, tuple) else (expected,))
     onnx.helper.set_model_props(model, dict(metadata or {}))
     onnx.save(model, path)
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    actual = session.run(None, {input_name: example.numpy()})
+    actual = session.run(None, {name: values.numpy() for name, values in zip(input_names, examples, strict=True)})
     wanted = expected if isinstance(expected, tuple) else (expected,)
     differences = [np.abs(want.numpy() - have) for want, have in zip(wanted, actual, strict=True)]
     # Written so that NaN fails too.

@@ -17,8 +17,9 @@ from robot_vision.detection.yolo import Detector
 from robot_vision.errors import BagError, InvalidValueError
 from robot_vision.params import DetectorParams, SessionParams
 from robot_vision.runtime.card import load_card
+from robot_vision.train.image_labels import MIN_SCORE
 from robot_vision.train.vae import VAE_INPUT
-from robot_vision.train.vae_saliency import MIN_SCORE, box_mask, load_coverage
+from robot_vision.train.vae_saliency import box_mask, load_coverage
 from robot_vision.train.vae_sources import open_images
 from robot_vision.types import Frame
 
