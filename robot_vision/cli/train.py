@@ -1,4 +1,4 @@
-"""`robot_vision train`: trains a detector or an encoder, each with one command."""
+"""`robot_vision train`: trains a detector, an encoder or image generation, each with one command."""
 
 from __future__ import annotations
 
@@ -7,21 +7,23 @@ import importlib
 
 from robot_vision.errors import MissingDependencyError
 
-HELP = "train a detector or an encoder"
+HELP = "train a detector, an encoder or image generation"
 _TRAINING = {
     "detector": "YOLO detector from labelled images (COCO, YOLO, bag), or from the simulated world",
     "vae": "encoder (VAE, autoencoder, denoising autoencoder or PCA) from bags or images, or from the simulated world",
+    "diffusion": "image generation from captions, from bags or images, or from the simulated world",
 }
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Declare `train detector` and `train vae`; needs no torch."""
-    from robot_vision.train import detector_settings, options, vae  # noqa: PLC0415
+    """Declare `train detector`, `train vae` and `train diffusion`; needs no torch."""
+    from robot_vision.train import detector_settings, diffusion, options, vae  # noqa: PLC0415
 
     products = parser.add_subparsers(dest="product", required=True, metavar="PRODUCT")
     detector = products.add_parser("detector", help=_TRAINING["detector"], description=_TRAINING["detector"])
     options.add_arguments(detector, detector_settings.DetectorTraining)
-    vae.configure(products.add_parser("vae", help=_TRAINING["vae"], description=_TRAINING["vae"]))
+    for name, module in (("vae", vae), ("diffusion", diffusion)):
+        module.configure(products.add_parser(name, help=_TRAINING[name], description=_TRAINING[name]))
 
 
 def run(args: argparse.Namespace) -> int:
@@ -41,10 +43,9 @@ def run(args: argparse.Namespace) -> int:
         importlib.import_module("robot_vision.train.export")
     except ImportError as error:
         raise MissingDependencyError(f"training needs {error.name}; install it with: make train-env") from error
-    if args.product == "vae":
-        from robot_vision.train import vae  # noqa: PLC0415
-
-        return vae.run(args)
+    if args.product in ("vae", "diffusion"):
+        module = importlib.import_module(f"robot_vision.train.{args.product}")
+        return int(module.run(args))
     from robot_vision.train.detector import train_detector  # noqa: PLC0415
     from robot_vision.train.detector_settings import DetectorTraining  # noqa: PLC0415
     from robot_vision.train.options import from_arguments  # noqa: PLC0415

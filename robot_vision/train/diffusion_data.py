@@ -1,0 +1,172 @@
+"""Images with what is known about them, for the training of image generation."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from tqdm import tqdm
+
+from robot_vision.data.image_file import read_rgb
+from robot_vision.errors import BagError
+from robot_vision.generation.captions import Subject, caption, caption_words, colour_word
+from robot_vision.generation.prompt import Vocabulary
+from robot_vision.train.image_labels import find_labels
+from robot_vision.train.vae_sources import ImageFolder, Images, Shrinker
+from robot_vision.types import Float32Array, Int64Array, UInt8Array
+
+MAX_WORDS = 16
+_INNER = 0.3
+
+
+class Described(NamedTuple):
+    """One image.
+
+    Attributes:
+        rgb: (H, W, 3) uint8.
+        subjects: Its objects.
+        place: Where they are; empty if unknown.
+    """
+
+    rgb: UInt8Array
+    subjects: tuple[Subject, ...]
+    place: str
+
+
+@dataclass(frozen=True, eq=False)
+class DescribedSet:
+    """Images in the network's size with what captions are made from.
+
+    Attributes:
+        rgb: (N, 3, H, W) uint8.
+        subjects: Objects of each image.
+        places: Place of each image; empty where unknown.
+        text: What the images are, for model cards.
+    """
+
+    rgb: UInt8Array
+    subjects: tuple[tuple[Subject, ...], ...]
+    places: tuple[str, ...]
+    text: str
+
+    def class_names(self) -> tuple[str, ...]:
+        """Names of all classes that appear, sorted."""
+        return tuple(sorted({one.class_name for subjects in self.subjects for one in subjects}))
+
+    def vocabulary(self) -> Vocabulary:
+        """All words that captions of these images may hold."""
+        places = sorted({place for place in self.places if place})
+        return Vocabulary(caption_words(self.class_names(), places), MAX_WORDS)
+
+    def tokens(
+        self, rows: Int64Array, vocabulary: Vocabulary, rng: np.random.Generator, keep: float = 1.0
+    ) -> Int64Array:
+        """Captions of some images, each worded anew.
+
+        Args:
+            rows: (B,) which images.
+            vocabulary: Numbers the words.
+            rng: See `captions.caption`.
+            keep: See there.
+
+        Returns:
+            (B, max_words) int64; captions that are too long end in the middle.
+        """
+        texts = (caption(self.subjects[row], self.places[row], rng, keep) for row in rows)
+        shortened = (" ".join(text.split()[: vocabulary.max_words]) for text in texts)
+        return np.stack([vocabulary.tokens(text) for text in shortened])
+
+
+def described_images(images: Images, model: str) -> Iterator[Described]:
+    """Images of one place with their objects.
+
+    A set of `robot_vision sim captioned` says itself what its images show. Elsewhere the classes are those of labels,
+    or of what a detector finds (see `image_labels.find_labels`), the colours those of the middles of the boxes, and
+    the places are not known.
+
+    Args:
+        images: Folder or bag.
+        model: Detector for images without labels, a shipped model's name or a file.
+
+    Yields:
+        The images in the order of the source.
+
+    Raises:
+        BagError: If an image or its labels cannot be read.
+        EvaluationError: If two ground-truth messages of a bag have the same stamp.
+        FrameError: If an image of a bag cannot be decoded.
+        ModelError: If the detector cannot be loaded or fails.
+    """
+    records = _captioned_records(images)
+    if records is not None:
+        for file in images.files:  # type: ignore[union-attr]
+            subjects, place = records[file.name]
+            yield Described(read_rgb(file), subjects, place)
+        return
+    source = find_labels(images, model)
+    assert source is not None
+    for frame, labels in zip(images.frames(), source.labels, strict=True):
+        pairs = zip(labels.class_names, labels.boxes_xyxy, strict=True)
+        yield Described(frame.rgb, tuple(named_subject(name, box, frame.rgb) for name, box in pairs), "")
+
+
+def named_subject(class_name: str, box_xyxy: Sequence[float] | Float32Array, rgb: UInt8Array) -> Subject:
+    """An object whose colour is that of the middle of its box.
+
+    Args:
+        class_name: Its class.
+        box_xyxy: Its box in pixels of the image.
+        rgb: (H, W, 3) uint8.
+
+    Returns:
+        The object as captions name it.
+    """
+    x1, y1, x2, y2 = (float(value) for value in box_xyxy)
+    left, right = (round(x1 + share * (x2 - x1)) for share in (_INNER, 1 - _INNER))
+    top, bottom = (round(y1 + share * (y2 - y1)) for share in (_INNER, 1 - _INNER))
+    inside = rgb[max(top, 0) : max(bottom, top + 1), max(left, 0) : max(right, left + 1)]
+    return Subject(class_name, colour_word(np.ascontiguousarray(inside.reshape(-1, 3))))
+
+
+def stacked_set(images: Iterator[Described], shrink: Shrinker, text: str) -> DescribedSet:
+    """All images in memory, in the network's size.
+
+    Args:
+        images: At least one.
+        shrink: Brings an image to the network's size.
+        text: What they are.
+
+    Returns:
+        The set.
+    """
+    pixels, subjects, places = [], [], []
+    for image in tqdm(images, desc=f"reading {text}", unit="image"):
+        pixels.append(shrink(image.rgb))
+        subjects.append(image.subjects)
+        places.append(image.place)
+    return DescribedSet(np.stack(pixels), tuple(subjects), tuple(places), text)
+
+
+def _captioned_records(images: Images) -> dict[str, tuple[tuple[Subject, ...], str]] | None:
+    """Objects and place by file name, None if the images are no captioned set."""
+    annotations = images.path / "annotations.json"
+    if not isinstance(images, ImageFolder) or not annotations.is_file():
+        return None
+    content = json.loads(annotations.read_text())
+    pictures = content.get("images") if isinstance(content, dict) else None
+    if not pictures or not all("place" in picture for picture in pictures):
+        return None
+    names = {entry["id"]: entry["name"] for entry in content["categories"]}
+    subjects: dict[int, list[Subject]] = {picture["id"]: [] for picture in pictures}
+    for entry in content["annotations"]:
+        subjects[entry["image_id"]].append(Subject(names[entry["category_id"]], entry["colour"]))
+    records = {entry["file_name"]: (tuple(subjects[entry["id"]]), entry["place"]) for entry in pictures}
+    missing = sorted({file.name for file in images.files} - set(records))
+    if missing:
+        raise BagError(
+            f"{annotations}: does not list {len(missing)} images, the first is {missing[0]}; render it again"
+        )
+    return records

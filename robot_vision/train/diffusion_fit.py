@@ -1,0 +1,248 @@
+"""Training loop of image generation: autoencoder, then denoiser; deterministic for a seed, resumable by epochs."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from robot_vision.errors import ModelError
+from robot_vision.generation.prompt import Vocabulary
+from robot_vision.generation.schedule import NoiseSchedule
+from robot_vision.train.common import (
+    AveragedWeights,
+    generator,
+    load_checkpoint,
+    save_checkpoint,
+    seed_everything,
+    supports_bfloat16,
+)
+from robot_vision.train.diffusion_autoencoder import encode, normalise, train_epoch
+from robot_vision.train.diffusion_data import DescribedSet
+from robot_vision.train.diffusion_model import DOWNSAMPLING, Denoiser, DenoiserShape, ImageAutoencoder
+from robot_vision.train.diffusion_settings import DiffusionSettings
+from robot_vision.types import Int64Array, UInt8Array
+
+GRADIENT_NORM_LIMIT = 1.0
+WARMUP_STEPS = 300
+COOLDOWN = 0.25
+"""Share of the denoiser's steps over which the learning rate falls."""
+_TRAINED = ("autoencoder", "autoencoder_optimizer", "denoiser", "optimizer", "average")
+
+
+class DiffusionFit:
+    """A training run of both stages, from the first epoch or from a checkpoint.
+
+    Attributes:
+        settings: What was asked for.
+        vocabulary: Words of the captions.
+        autoencoder: First stage.
+        average: Averaged weights of the second stage.
+        history: One dict of floats per finished epoch, those of the autoencoder first.
+    """
+
+    def __init__(self, settings: DiffusionSettings, vocabulary: Vocabulary, side_px: int, device: torch.device) -> None:
+        """Fresh networks with weights drawn from the seed.
+
+        Args:
+            settings: What decides the weights.
+            vocabulary: Words of the captions.
+            side_px: Width and height of the images.
+            device: Torch device.
+        """
+        self.settings, self.vocabulary, self.device = settings, vocabulary, device
+        seed_everything(settings.seed)
+        side = side_px // DOWNSAMPLING
+        self.latent_shape = (settings.latent_channels, side, side)
+        self.autoencoder = ImageAutoencoder(settings.latent_channels, side_px).to(device, memory_format=_LAYOUT)
+        shape = DenoiserShape(self.latent_shape, len(vocabulary.words), vocabulary.max_words, settings.width)
+        self.denoiser = Denoiser(shape).to(device, memory_format=_LAYOUT)
+        self.average = AveragedWeights(self.denoiser, settings.ema_decay)
+        self.autoencoder_optimizer = torch.optim.AdamW(self.autoencoder.parameters(), weight_decay=1e-4)
+        self.optimizer = torch.optim.AdamW(self.denoiser.parameters(), weight_decay=1e-4)
+        self.history: list[dict[str, float]] = []
+        self.schedule = NoiseSchedule.named(settings.schedule, settings.timesteps)
+        self._bfloat16 = supports_bfloat16(device)
+        self._latents: Tensor | None = None
+
+    @property
+    def epochs_done(self) -> int:
+        """Number of finished epochs of both stages."""
+        return len(self.history)
+
+    @property
+    def finished(self) -> bool:
+        """Whether all epochs are done."""
+        return self.epochs_done >= self.settings.autoencoder_epochs + self.settings.epochs
+
+    def run_epoch(self, images: DescribedSet) -> dict[str, float]:
+        """Train the stage that is due on every image once.
+
+        Args:
+            images: Training images.
+
+        Returns:
+            Figures of the epoch, also appended to `history`.
+
+        Raises:
+            ModelError: If the loss is not finite.
+        """
+        settings = self.settings
+        if self.epochs_done < settings.autoencoder_epochs:
+            entry = train_epoch(self.autoencoder, self.autoencoder_optimizer, images.rgb, settings, self.epochs_done)
+            if self.epochs_done + 1 == settings.autoencoder_epochs:
+                normalise(self.autoencoder, images.rgb, settings.latent_channels)
+        else:
+            entry = self._denoiser_epoch(images, self.epochs_done - settings.autoencoder_epochs)
+        self.history.append(entry)
+        return entry
+
+    def _denoiser_epoch(self, images: DescribedSet, epoch: int) -> dict[str, float]:
+        start_s = time.perf_counter()
+        settings = self.settings
+        latents = self._both_ways(images.rgb)
+        rng = generator(settings.seed, 2, epoch)
+        noise_source = torch.Generator().manual_seed(int(rng.integers(2**62)))
+        order = rng.permutation(len(images.rgb))
+        count = max(1, len(order) // settings.batch_size)
+        total = settings.epochs * count
+        losses = []
+        self.denoiser.train()
+        for step in tqdm(range(count), desc=f"denoiser {epoch + 1}/{settings.epochs}", leave=False):
+            rows = order[step * settings.batch_size : (step + 1) * settings.batch_size]
+            for group in self.optimizer.param_groups:
+                group["lr"] = settings.learning_rate * rate_factor(epoch * count + step, total)
+            tokens = images.tokens(rows, self.vocabulary, rng, settings.keep_words)
+            tokens[rng.random(len(rows)) < settings.no_prompt] = 0
+            clean = latents[torch.from_numpy(rng.integers(0, 2, len(rows))), torch.from_numpy(rows)]
+            losses.append(self._step(clean, tokens, noise_source))
+        mean = torch.stack(losses).mean().item()
+        if not math.isfinite(mean):
+            raise ModelError(f"training diverged in epoch {epoch + 1}; lower --learning-rate")
+        return {"loss": mean, "seconds": time.perf_counter() - start_s}
+
+    def _step(self, clean: Tensor, tokens: Int64Array, noise_source: torch.Generator) -> Tensor:
+        """One step on the simple loss, DDPM eq. 14, or its counterpart for v (Salimans & Ho 2022, appendix D)."""
+        clean = clean.unflatten(1, self.latent_shape)
+        noise = torch.randn(clean.shape, generator=noise_source)
+        timestep = torch.randint(0, self.settings.timesteps, (len(clean),), generator=noise_source)
+        noisy, target = noised(clean, noise, timestep, self.schedule, self.settings.prediction)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self._bfloat16):
+            predicted = self.denoiser(
+                noisy.to(self.device, memory_format=_LAYOUT), timestep.float().to(self.device),
+                torch.from_numpy(tokens).to(self.device),
+            )  # fmt: skip
+        loss = (predicted.float() - target.to(self.device)).square().mean()
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.denoiser.parameters(), GRADIENT_NORM_LIMIT)
+        self.optimizer.step()
+        self.average.update(self.denoiser)
+        return loss.detach()
+
+    def _both_ways(self, rgb: UInt8Array) -> Tensor:
+        """Latents of the images as they are and mirrored, (2, N, D), made once."""
+        if self._latents is None:
+            self._latents = torch.stack([encode(self.autoencoder, rgb, mirror) for mirror in (False, True)])
+        return self._latents
+
+    def save(self, path: Path) -> None:
+        """Write a checkpoint.
+
+        Args:
+            path: File to write.
+        """
+        state = {
+            "settings": asdict(self.settings), "vocabulary": list(self.vocabulary.words), "history": self.history,
+            **{name: getattr(self, name).state_dict() for name in _TRAINED},
+        }  # fmt: skip
+        save_checkpoint(path, state)
+
+    def restore(self, path: Path) -> None:
+        """Take up the run where its checkpoint left it; the number of epochs may be another.
+
+        Args:
+            path: Checkpoint written by `save`.
+
+        Raises:
+            ModelError: If the file is missing, is no checkpoint, or belongs to other settings or images.
+        """
+        state = load_checkpoint(path)
+        if set(state) != {"settings", "vocabulary", "history", *_TRAINED}:
+            raise ModelError(f"{path}: no checkpoint of image generation; train without --resume")
+        differing = {
+            entry.name: state["settings"].get(entry.name)
+            for entry in fields(self.settings)
+            if entry.name != "epochs" and state["settings"].get(entry.name) != getattr(self.settings, entry.name)
+        }
+        if tuple(state["vocabulary"]) != self.vocabulary.words:
+            differing["words"] = " ".join(state["vocabulary"])
+        if differing:
+            was = ", ".join(f"{name}={value}" for name, value in differing.items())
+            raise ModelError(f"{path}: was started with {was}; resume with the same or train without --resume")
+        for name in _TRAINED:
+            getattr(self, name).load_state_dict(state[name])
+        self.history = state["history"]
+
+
+_LAYOUT: Any = torch.channels_last
+
+
+def rate_factor(step: int, total_steps: int) -> float:
+    """Learning rate of a step: rises over `WARMUP_STEPS`, stays, and falls as 1 - √ over the last part.
+
+    Hägele et al., "Scaling Laws and Compute-Optimal Training Beyond Fixed Training Durations" (2024), section 3: as
+    good as a cosine, and a checkpoint from before the fall can be trained on for longer.
+
+    Args:
+        step: Number of the step, from 0.
+        total_steps: Steps of the whole run.
+
+    Returns:
+        Factor in (0, 1].
+    """
+    start = (1 - COOLDOWN) * total_steps
+    fallen = max(0.0, step - start) / (total_steps - start)
+    return min(1.0, (step + 1) / WARMUP_STEPS) * (1 - math.sqrt(fallen))
+
+
+def noised(
+    clean: Tensor, noise: Tensor, timestep: Tensor, schedule: NoiseSchedule, prediction: str
+) -> tuple[Tensor, Tensor]:
+    """Noisy latents, and what the denoiser is to say about them.
+
+    Args:
+        clean: (N, C, h, w) x_0.
+        noise: The same shape, standard normal.
+        timestep: (N,) int64.
+        schedule: How noise grows.
+        prediction: `epsilon` or `v`.
+
+    Returns:
+        x_t (DDPM eq. 4), and the noise or v (Salimans & Ho 2022, section 4), of the same shape.
+    """
+    signal = torch.from_numpy(np.sqrt(schedule.alphas_cumprod)).float()[timestep][:, None, None, None]
+    spread = torch.from_numpy(np.sqrt(1 - schedule.alphas_cumprod)).float()[timestep][:, None, None, None]
+    noisy = signal * clean + spread * noise
+    return noisy, noise if prediction == "epsilon" else signal * noise - spread * clean
+
+
+def denoising(network: Denoiser) -> Callable[[Any, float, Int64Array], Any]:
+    """A denoiser as a function of arrays: (N, C, h, w) float32, time step, (N, L) int64 tokens → prediction."""
+    device = next(network.parameters()).device
+
+    @torch.no_grad()
+    def predict(sample: Any, timestep: float, tokens: Int64Array) -> Any:
+        times = torch.full((len(sample),), float(timestep), device=device)
+        output = network(torch.from_numpy(sample).to(device), times, torch.from_numpy(tokens).to(device))
+        return output.cpu().numpy()
+
+    return predict
