@@ -9,7 +9,7 @@ from setuptools import setup
 NAME = "robot_vision"
 ROOT = Path(__file__).resolve().parent
 SHARED_FOLDERS = {"config": "*", "launch": "*.launch.py", "models": "*", "samples": "*"}
-NODES = ("perception_node", "detector_node", "tracker_node", "encoder_node", "replay_node")
+NODES = ("perception_node", "detector_node", "tracker_node", "encoder_node", "generator_node", "replay_node")
 
 
 def data_files() -> list[tuple[str, list[str]]]:

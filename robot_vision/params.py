@@ -182,6 +182,22 @@ class CameraParams(StageParams):
         high=3600.0,
         live=True,
     )
+    latency_budget: float = _setting(
+        0.0,
+        "time from image to results that one frame in twenty may exceed before diagnostics warn; 0 for no limit",
+        unit="s",
+        low=0.0,
+        high=3600.0,
+        live=True,
+    )
+    least_rate: float = _setting(
+        0.0,
+        "results a second below which diagnostics warn; 0 for no limit",
+        unit="Hz",
+        low=0.0,
+        high=1000.0,
+        live=True,
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -300,6 +316,7 @@ class TrackerParams(StageParams):
     appearance_weight: float = _setting(
         1.0, "weight of looks beside overlap, where an appearance_model is given", low=0.0, high=5.0, live=True
     )
+    services: bool = _setting(True, "offer the service `reset_tracks`")
 
 
 @dataclass(frozen=True)
@@ -311,12 +328,39 @@ class EncoderParams(StageParams):
     services: bool = _setting(True, "offer the services `encode` and `decode`")
 
 
+@dataclass(frozen=True)
+class GeneratorParams(StageParams):
+    """Settings of the generator of images."""
+
+    model: str = _setting(
+        "simworld_diffusion", "shipped model's name, path of an ONNX file, or folder of a diffusers pipeline"
+    )
+    load: str = _setting(
+        "configure",
+        "when the model is loaded: with the node, or for the first request",
+        choices=("configure", "first_use"),
+    )
+    max_steps: int = _setting(100, "most denoising steps of a request", low=1, high=10000, live=True)
+    max_count: int = _setting(16, "most images of a request", low=1, high=1024, live=True)
+    max_side: int = _setting(1024, "largest width and height of a request", unit="px", low=1, high=8192, live=True)
+    max_prompt_length: int = _setting(500, "most characters of a prompt", low=1, high=100000, live=True)
+    queue_size: int = _setting(
+        4, "requests that may wait while one runs; more are refused", low=0, high=1000, live=True
+    )
+    preview_every: int = _setting(5, "steps from one preview image to the next", low=1, high=10000, live=True)
+    duty: float = _setting(
+        1.0, "largest share of the time in which it computes; it rests after each step", low=0.01, high=1.0, live=True
+    )
+    niceness: int = _setting(10, "by how much other threads go first on the CPU, as nice has it", low=0, high=19)
+
+
 STAGES: dict[str, type[StageParams]] = {
     "camera": CameraParams,
     "session": SessionParams,
     "detector": DetectorParams,
     "tracker": TrackerParams,
     "encoder": EncoderParams,
+    "generator": GeneratorParams,
 }
 
 

@@ -108,7 +108,7 @@ def install_packages(setting: Setting) -> None:
 
 
 def install_train(setting: Setting) -> None:
-    """Install what the training of networks and of agents needs besides.
+    """Install what the training of networks and of agents needs besides, and diffusers pipelines.
 
     Args:
         setting: What the environment is made from.
@@ -116,7 +116,7 @@ def install_train(setting: Setting) -> None:
     Raises:
         SetupError: Something could not be installed.
     """
-    wanted = setting.requirements("train", "agents")
+    wanted = setting.requirements("train", "agents", "generation")
     _pip(setting, "train", SETUPTOOLS, *wanted, constraints=_system_numpy(setting))
 
 

@@ -1,4 +1,4 @@
-"""`robot_vision evaluate`: measures a network, latents or the tracker against known data and leaves a report."""
+"""`robot_vision evaluate`: measures networks or the tracker against known data and leaves a report."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
+from robot_vision.cli import evaluate_generation
 from robot_vision.cli.tracking_data import add_sequences, chosen_sequences, tracker_numbers, whole_number
 from robot_vision.errors import MissingDependencyError
 from robot_vision.params import DetectorParams, SessionParams, Setting, StageParams, TrackerParams, settings
@@ -23,14 +24,16 @@ if TYPE_CHECKING:
     from robot_vision.evaluation.ground_truth import LabelledBoxes
     from robot_vision.types import Detections
 
-HELP = "measure a detector, encoders or the tracker against labelled data"
+HELP = "measure a detector, encoders, the tracker or image generation against known data"
 _DETECTOR = "accuracy of a detector on labelled images: AP, precision and recall, confusion, worst images"
 _LATENT = "how good the latents of one encoder or several are: reconstruction, probes, clusters, smoothness, novelty"
 _TRACKER = "accuracy of the tracker on detections with known truth: HOTA, MOTA, IDF1, id switches"
+_GENERATION = "whether generated images show what was asked for, and how near they are to real ones"
 _NEEDED: dict[str, tuple[str, ...]] = {
     "detector": ("matplotlib", "pycocotools"),
     "latent": ("matplotlib", "skimage", "sklearn"),
     "tracker": (),
+    "generation": (),
 }
 _PACKAGES = {"skimage": "scikit-image", "sklearn": "scikit-learn"}
 _SESSION_OPTIONS = ("provider", "allow_cpu", "threads")
@@ -43,7 +46,7 @@ _MOST_NAMES = 12
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Declare `evaluate detector`, `evaluate latent` and `evaluate tracker`.
+    """Declare `evaluate detector`, `latent`, `tracker` and `generation`.
 
     Args:
         parser: Parser of `robot_vision evaluate`.
@@ -52,6 +55,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     _configure_detector(products.add_parser("detector", help=_DETECTOR, description=_DETECTOR))
     _configure_latent(products.add_parser("latent", help=_LATENT, description=_LATENT))
     _configure_tracker(products.add_parser("tracker", help=_TRACKER, description=_TRACKER))
+    generation = products.add_parser("generation", help=_GENERATION, description=_GENERATION)
+    evaluate_generation.configure(generation)
+    _add_options(generation, SessionParams, _SESSION_OPTIONS)
     for product in products.choices.values():
         product.add_argument(
             "--baseline",
@@ -134,7 +140,8 @@ def run(args: argparse.Namespace) -> int:
     for name in _NEEDED[args.product]:
         if importlib.util.find_spec(name) is None:
             raise MissingDependencyError(f"evaluation needs {_PACKAGES.get(name, name)}; install it with: make setup")
-    products = {"detector": _evaluate_detector, "latent": _evaluate_latent, "tracker": _evaluate_tracker}
+    products = {"detector": _evaluate_detector, "latent": _evaluate_latent, "tracker": _evaluate_tracker,
+                "generation": _evaluate_generation}  # fmt: skip
     if args.baseline is None:
         return products[args.product](args)
     from robot_vision.evaluation.baseline import falls, read_report  # noqa: PLC0415
@@ -181,6 +188,12 @@ def _evaluate_latent(args: argparse.Namespace) -> int:
     from robot_vision.cli.evaluate_latent import evaluate_latent  # noqa: PLC0415
 
     return evaluate_latent(args, SessionParams(**{name: getattr(args, name) for name in _SESSION_OPTIONS}))
+
+
+def _evaluate_generation(args: argparse.Namespace) -> int:
+    return evaluate_generation.evaluate_generation(
+        args, SessionParams(**{name: getattr(args, name) for name in _SESSION_OPTIONS})
+    )
 
 
 def _evaluate_tracker(args: argparse.Namespace) -> int:

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from robot_vision.runtime.card import InputSpec
+    from robot_vision.runtime.card_diffusion import DiffusionSpec
     from robot_vision.runtime.export import Facts
 
 
@@ -40,15 +42,33 @@ def run(args: argparse.Namespace) -> int:
     facts = facts_of(card.onnx_path if card else path)
     print("\n".join(_description(facts)))
     card = card or load_card(args.model)
-    spec = card.input
     print(f"file        {card.onnx_path}")
     print(f"task        {card.task}")
-    print(f"image       {spec.size_wh[0]}x{spec.size_wh[1]} {spec.colour}, {spec.resize}, padding {spec.pad_value}")
-    print(f"scaling     (pixel * {spec.scale:g} - {list(spec.mean)}) / {list(spec.std)}")
+    print("\n".join(_generation(card.diffusion) if card.diffusion else _image(card.input)))
     if card.task == "detection":
         print(f"head        {card.head or facts.head or 'told by the shapes of its first run'}")
         print(f"classes     {len(card.class_names)}: {', '.join(card.class_names)}")
     return 0
+
+
+def _image(spec: InputSpec) -> list[str]:
+    """What becomes of an image, or what a decoder's is made of."""
+    return [
+        f"image       {spec.size_wh[0]}x{spec.size_wh[1]} {spec.colour}, {spec.resize}, padding {spec.pad_value}",
+        f"scaling     (pixel * {spec.scale:g} - {list(spec.mean)}) / {list(spec.std)}",
+    ]
+
+
+def _generation(spec: DiffusionSpec) -> list[str]:
+    """What a denoiser makes, from which words."""
+    return [
+        f"latent      {'x'.join(map(str, spec.latent_shape))}",
+        f"networks    from images {spec.encoder.name}, to images {spec.decoder.name}",
+        f"prediction  {spec.prediction}, {spec.schedule} schedule of {spec.timesteps} time steps",
+        f"usual       {spec.steps} steps, guidance {spec.guidance:g}",
+        f"prompts     at most {spec.max_words} of {len(spec.words)} words: {', '.join(spec.words)}",
+        f"classes     {len(spec.class_names)}: {', '.join(spec.class_names)}",
+    ]
 
 
 def _description(facts: Facts) -> list[str]:

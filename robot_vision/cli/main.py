@@ -15,6 +15,7 @@ COMMANDS = {
     "demo": "replay a bag or video into the pipeline and report what it found",
     "doctor": "say what is wrong with the machine or the running system, and how to mend it",
     "evaluate": "measure a detector, encoders or the tracker against labelled data",
+    "generate": "make images from words, or from words and an image",
     "inspect": "say what a network is taken for, and from what evidence",
     "process": "detections, tracks and latents for bags and videos, written as bags",
     "record": "write the results of the running pipeline, and cameras, into a bag",

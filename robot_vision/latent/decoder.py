@@ -7,6 +7,7 @@ import numpy as np
 from robot_vision.errors import InvalidValueError, ModelError
 from robot_vision.params import SessionParams
 from robot_vision.runtime.card import ModelCard
+from robot_vision.runtime.outputs import decoded_image, output_index, unit_to_rgb
 from robot_vision.runtime.session import OnnxSession, Session
 from robot_vision.types import Float32Array, UInt8Array
 
@@ -31,12 +32,7 @@ class Decoder:
         self.session: Session = OnnxSession(card, session_params) if session is None else session
         self._input = self.session.new_input()
         self._latent_size = card.latent.size
-        self._output_index = self._index_of(card.input.name)
-        width, height = card.input.size_wh
-        self._shape = (3, height, width)
-        unit = np.float32(1 / (255 * card.input.scale))
-        self._gain = np.asarray(card.input.std, np.float32)[:, None, None] * unit
-        self._offset = np.asarray(card.input.mean, np.float32)[:, None, None] * unit
+        self._output_index = output_index(card, self.session, card.input.name)
 
     def twin(self) -> Decoder:
         """Another decoder on the same network, for use in another thread."""
@@ -50,7 +46,7 @@ class Decoder:
     @property
     def size_wh(self) -> tuple[int, int]:
         """Width and height of the decoded image in pixels."""
-        return self._shape[2], self._shape[1]
+        return self.card.input.size_wh
 
     def decode(self, mean: Float32Array) -> UInt8Array:
         """The image of one latent state.
@@ -65,8 +61,7 @@ class Decoder:
             InvalidValueError: If `mean` has another shape or values that are not finite.
             ModelError: If the network fails, or gives another shape or values that are not finite.
         """
-        image = np.clip(self.decode_unit(mean), 0, 1) * np.float32(255)
-        return np.ascontiguousarray(np.rint(image).astype(np.uint8).transpose(1, 2, 0))
+        return unit_to_rgb(self.decode_unit(mean))
 
     def decode_unit(self, mean: Float32Array) -> Float32Array:
         """The image of one latent state as the network gives it, neither clipped nor rounded.
@@ -87,22 +82,4 @@ class Decoder:
                 f"{'' if np.isfinite(mean).all() else ' with values that are not finite'}"
             )
         self._input[0] = mean
-        values = np.asarray(self.session.run(self._input)[self._output_index], np.float32)
-        if values.shape != (1, *self._shape) or not np.isfinite(values).all():
-            raise ModelError(
-                f"{self.card.onnx_path}: expected finite values of shape {(1, *self._shape)}, got shape {values.shape}"
-                f"{'' if np.isfinite(values).all() else ' with values that are not finite'}"
-            )
-        image: Float32Array = values[0] * self._gain + self._offset
-        return image if self.card.input.colour == "RGB" else image[::-1]
-
-    def _index_of(self, name: str) -> int:
-        names = self.session.output_names
-        if not name and len(names) == 1:
-            return 0
-        if name not in names:
-            raise ModelError(
-                f"{self.card.onnx_path}: no output named {name or '(any)'}; it has {', '.join(names)}: "
-                "correct output.name in the card"
-            )
-        return names.index(name)
+        return decoded_image(self.card, self.session.run(self._input)[self._output_index])

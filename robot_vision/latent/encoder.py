@@ -13,6 +13,8 @@ from robot_vision.latent.decoder import Decoder
 from robot_vision.params import EncoderParams, SessionParams
 from robot_vision.preprocess import Preprocessor
 from robot_vision.runtime.card import InputSpec, LatentSpec, ModelCard, load_card
+from robot_vision.runtime.outputs import output_index as session_output_index
+from robot_vision.runtime.outputs import values_to_unit
 from robot_vision.runtime.session import NetworkInput, OnnxSession, Session
 from robot_vision.types import Float32Array, Frame, Latent
 
@@ -164,14 +166,9 @@ class _Novelty:
         self._spec = spec
         self._decoder = decoder
         self._error_mean, self._error_std = error_mean, error_std
-        self._scale = np.asarray(spec.std, np.float32)[:, None, None] / np.float32(255 * spec.scale)
-        self._offset = np.asarray(spec.mean, np.float32)[:, None, None] / np.float32(255 * spec.scale)
 
     def score(self, network_input: Float32Array, mean: Float32Array) -> float:
-        image = network_input[0] * self._scale + self._offset
-        if self._spec.colour == "BGR":
-            image = image[::-1]
-        difference = image - self._decoder.decode_unit(mean)
+        difference = values_to_unit(network_input[0], self._spec) - self._decoder.decode_unit(mean)
         return (float(np.square(difference).mean()) - self._error_mean) / self._error_std
 
 
@@ -206,12 +203,7 @@ def output_index(card: ModelCard, session: Session, name: str) -> int:
     Raises:
         ModelError: If the network has no such output, or it has more or fewer values than the card's `latent.size`.
     """
-    if name not in session.output_names:
-        raise ModelError(
-            f"{card.onnx_path}: no output named {name}; it has {', '.join(session.output_names)}: "
-            "correct output in the card"
-        )
-    index = session.output_names.index(name)
+    index = session_output_index(card, session, name)
     # The session has run once: a card that cannot be right is told now, not with every frame.
     _require_size(card, name, session.outputs[index].shape)
     return index

@@ -9,6 +9,7 @@ from typing import TypeVar
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.node import Node
 
+from robot_vision.params import CameraParams
 from robot_vision.ros.camera import CameraIntake
 from robot_vision.ros.clocks import STEADY_CLOCK
 from robot_vision.ros.outputs import of_camera
@@ -164,7 +165,34 @@ def _camera_health(intake: CameraIntake) -> tuple[bytes, str]:
     bad_s = counters.bad.silence_s()
     if bad_s is not None and bad_s < RECENT_S:
         return DiagnosticStatus.WARN, f"bad frames skipped, {counters.bad.count} so far; last: {counters.last_error}"
-    return DiagnosticStatus.OK, "frames arrive"
+    return over_budget(params, intake.latencies) or (DiagnosticStatus.OK, "frames arrive")
+
+
+def over_budget(params: CameraParams, latencies: Durations) -> tuple[bytes, str] | None:
+    """What is slower than the robot was promised.
+
+    Args:
+        params: Budgets.
+        latencies: Times from arrival to results.
+
+    Returns:
+        A warning; None while all budgets are kept, or there is too little to say.
+    """
+    values_ms = latencies.percentiles_ms()
+    late_ms = 0.0 if values_ms is None else values_ms[PERCENTILES.index(95)]
+    if params.latency_budget and late_ms > 1e3 * params.latency_budget:
+        budget_ms = 1e3 * params.latency_budget
+        return (
+            DiagnosticStatus.WARN,
+            f"latency p95 is {late_ms:.1f} ms, above camera.latency_budget of {budget_ms:g} ms",
+        )
+    rate_hz = latencies.rate.hz()
+    if params.least_rate and 0 < rate_hz < params.least_rate:
+        return (
+            DiagnosticStatus.WARN,
+            f"{rate_hz:.1f} results a second, below camera.least_rate of {params.least_rate:g}",
+        )
+    return None
 
 
 def _percentile_values(prefix: str, durations: Durations) -> dict[str, str]:

@@ -163,7 +163,7 @@ class TrackStage:
         camera: str = "",
         crops: CropEncoder | None = None,
     ) -> None:
-        """Create tracker, publishers and service.
+        """Create tracker, publishers and, unless `params.services` is off, service.
 
         Args:
             node: Node that owns them.
@@ -179,7 +179,8 @@ class TrackStage:
         self._durations = Durations()
         self._reset_wanted = False
         self._labels: Sequence[str] = ()
-        node.create_service(Trigger, of_camera(camera, "reset_tracks"), when_active(node, self._on_reset))
+        if params.services:
+            node.create_service(Trigger, of_camera(camera, "reset_tracks"), when_active(node, self._on_reset))
         diagnostics.watch_stage(of_camera(camera, "tracker"), self._durations, self._facts)
 
     def reset(self) -> None:

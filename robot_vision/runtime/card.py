@@ -14,19 +14,20 @@ import yaml
 
 from robot_vision.errors import ModelError
 from robot_vision.geometry import ResizeRule
+from robot_vision.runtime.card_diffusion import SAMPLE, DiffusionSpec, read_diffusion_spec
 from robot_vision.runtime.card_fields import CardFields
 from robot_vision.runtime.layouts import Head
 from robot_vision.shipped import shared_folders
 
-Task = Literal["detection", "latent_encoder", "latent_decoder"]
+Task = Literal["detection", "latent_encoder", "latent_decoder", "diffusion"]
 Colour = Literal["RGB", "BGR"]
 Interpolation = Literal["linear", "area"]
 
 MAX_SIDE = 8192
 MAX_LATENT = 1_048_576
 CARD_KEYS = (
-    "name", "task", "file", "sha256", "licence", "source", "input", "output", "class_names", "latent", "training",
-    "measured",
+    "name", "task", "file", "sha256", "licence", "source", "input", "output", "class_names", "latent", "diffusion",
+    "training", "measured",
 )  # fmt: skip
 
 
@@ -104,10 +105,12 @@ class ModelCard:
         onnx_path: The network's file.
         sha256: Hash of that file in hex.
         input: Preprocessing. For a decoder: the image it writes, named after its output tensor, so that
-            `pixel = (value * std + mean) / scale`.
+            `pixel = (value * std + mean) / scale`. For a diffusion model: name and size of the latent map that it
+            denoises; images are the affair of its encoder and decoder.
         head: Layout of a detector's output; None where it is recognised from the output's shape.
         class_names: Names of a detector's classes in the order of their ids; empty for other tasks.
-        latent: The latent space of an encoder or a decoder; None for a detector.
+        latent: The latent space of an encoder or a decoder; None for other tasks.
+        diffusion: What a diffusion model denoises, and how; None for other tasks.
         licence: Licence of the weights; empty if unknown.
         source: Where the network comes from; empty if unknown.
     """
@@ -120,12 +123,15 @@ class ModelCard:
     head: Head | None = None
     class_names: tuple[str, ...] = ()
     latent: LatentSpec | None = None
+    diffusion: DiffusionSpec | None = None
     licence: str = ""
     source: str = ""
 
     @property
     def input_shape(self) -> tuple[int, ...]:
-        """Shape of the tensor the network takes: (1, 3, H, W), for a decoder (1, D)."""
+        """Shape of the tensor the network takes: (1, 3, H, W), for a decoder (1, D), for a denoiser (1, C, h, w)."""
+        if self.diffusion is not None:
+            return (1, *self.diffusion.latent_shape)
         if self.task == "latent_decoder" and self.latent is not None:
             return (1, self.latent.size)
         width, height = self.input.size_wh
@@ -252,20 +258,29 @@ def parse_card(document: Any, path: Path) -> ModelCard:
         output = fields.block("output")
         output.only(("head",))
         head = cast(Head, output.choice("head", get_args(Head)))
+    diffusion = read_diffusion_spec(fields.block("diffusion"), path.parent) if task == "diffusion" else None
     return ModelCard(
         name=fields.text("name", default=path.stem),
         task=task,
         onnx_path=path.parent / Path(fields.text("file")).expanduser(),
         sha256=sha256,
-        input=_image_spec(fields.block("output"), decoded=True)
-        if task == "latent_decoder"
-        else _image_spec(fields.block("input"), decoded=False),
+        input=_input_spec(fields, task, diffusion),
         head=head,
         class_names=fields.texts("class_names") if task == "detection" else (),
-        latent=None if task == "detection" else _latent_spec(fields, task, path.parent),
+        latent=_latent_spec(fields, task, path.parent) if task in ("latent_encoder", "latent_decoder") else None,
+        diffusion=diffusion,
         licence=fields.text("licence", default="unknown"),
         source=fields.text("source", default="unknown"),
     )
+
+
+def _input_spec(fields: CardFields, task: Task, diffusion: DiffusionSpec | None) -> InputSpec:
+    if diffusion is not None:
+        _, height, width = diffusion.latent_shape
+        return InputSpec(SAMPLE, (width, height), "RGB", "stretch", pad_value=0, scale=1.0)
+    if task == "latent_decoder":
+        return _image_spec(fields.block("output"), decoded=True)
+    return _image_spec(fields.block("input"), decoded=False)
 
 
 def _image_spec(block: CardFields, *, decoded: bool) -> InputSpec:

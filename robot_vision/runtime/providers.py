@@ -25,6 +25,7 @@ _PROVIDERS = {
     "cpu": ["CPUExecutionProvider"],
 }
 _LOG_ERRORS_ONLY = 3
+_LOG_FATAL_ONLY = 4
 _PROGRESS_PERIOD_S = 10.0
 
 _TAKE_PIXELS = ("cuda",)
@@ -94,6 +95,18 @@ def open_network(
             f"{path}: not a network that ONNX Runtime {ort.__version__} can load (damaged, cut off, no ONNX file, made "
             f"for a newer release, or its weights' file is not beside it). ONNX Runtime says: {one_line(error)}"
         ) from error
+
+
+def quiet_run_options() -> ort.RunOptions:
+    """Options of runs whose failure is in the exception, without ONNX Runtime writing it to stderr as well."""
+    options = ort.RunOptions()
+    options.log_severity_level = _LOG_FATAL_ONLY
+    return options
+
+
+def device_name(provider: str, params: SessionParams) -> str:
+    """Device that a provider runs on: cpu or cuda:<number>."""
+    return "cpu" if provider == "cpu" else f"cuda:{params.device_id}"
 
 
 def one_line(error: Exception) -> str:

@@ -15,13 +15,12 @@ from robot_vision.params import SessionParams
 from robot_vision.runtime.card import ModelCard
 from robot_vision.runtime.layouts import Output
 from robot_vision.runtime.pixel_input import PIXELS
-from robot_vision.runtime.providers import one_line, open_session
+from robot_vision.runtime.providers import device_name, one_line, open_session, quiet_run_options
 
 _LOG = logging.getLogger(__name__)
 SIZE_INPUT = "orig_target_sizes"
 _INPUT_TYPES: dict[str, npt.DTypeLike] = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
 _SIZE_TYPES: dict[str, npt.DTypeLike] = {"tensor(int64)": np.int64, "tensor(float)": np.float32}
-_LOG_FATAL_ONLY = 4
 
 Outputs = tuple[npt.NDArray[Any], ...]
 """What one run gives for one input, in the order of `output_names`."""
@@ -94,16 +93,14 @@ class OnnxSession:
     def __init__(self, card: ModelCard, params: SessionParams, max_batch: int = 1, pixels: bool = False) -> None:
         self._card = card
         self._session, self._provider = open_session(card, params, max_batch, pixels)
-        self._device = "cpu" if self._provider == "cpu" else f"cuda:{params.device_id}"
+        self._device = device_name(self._provider, params)
         self._input = _checked_input(self._session, card)
         self._size_inputs = {
             entry.name: _SIZE_TYPES.get(entry.type, np.int64)
             for entry in self._session.get_inputs()
             if entry.name == SIZE_INPUT
         }
-        # What goes wrong in a run is in the exception; ONNX Runtime would write it to stderr as well.
-        self._run_options = ort.RunOptions()
-        self._run_options.log_severity_level = _LOG_FATAL_ONLY
+        self._run_options = quiet_run_options()
         first = self.run(self.new_input())
         self._outputs = tuple(
             Output(entry.name, values.shape, np.issubdtype(values.dtype, np.integer))

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 from tqdm import tqdm
 
-from robot_vision.data.image_file import read_rgb
-from robot_vision.errors import BagError
+from robot_vision.data.captioned import Described, captioned_images, is_captioned
 from robot_vision.generation.captions import Subject, caption, caption_words, colour_word
 from robot_vision.generation.prompt import Vocabulary
 from robot_vision.train.image_labels import find_labels
@@ -20,20 +17,6 @@ from robot_vision.types import Float32Array, Int64Array, UInt8Array
 
 MAX_WORDS = 16
 _INNER = 0.3
-
-
-class Described(NamedTuple):
-    """One image.
-
-    Attributes:
-        rgb: (H, W, 3) uint8.
-        subjects: Its objects.
-        place: Where they are; empty if unknown.
-    """
-
-    rgb: UInt8Array
-    subjects: tuple[Subject, ...]
-    place: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,11 +83,8 @@ def described_images(images: Images, model: str) -> Iterator[Described]:
         FrameError: If an image of a bag cannot be decoded.
         ModelError: If the detector cannot be loaded or fails.
     """
-    records = _captioned_records(images)
-    if records is not None:
-        for file in images.files:  # type: ignore[union-attr]
-            subjects, place = records[file.name]
-            yield Described(read_rgb(file), subjects, place)
+    if isinstance(images, ImageFolder) and is_captioned(images.path):
+        yield from captioned_images(images.path)
         return
     source = find_labels(images, model)
     assert source is not None
@@ -148,25 +128,3 @@ def stacked_set(images: Iterator[Described], shrink: Shrinker, text: str) -> Des
         subjects.append(image.subjects)
         places.append(image.place)
     return DescribedSet(np.stack(pixels), tuple(subjects), tuple(places), text)
-
-
-def _captioned_records(images: Images) -> dict[str, tuple[tuple[Subject, ...], str]] | None:
-    """Objects and place by file name, None if the images are no captioned set."""
-    annotations = images.path / "annotations.json"
-    if not isinstance(images, ImageFolder) or not annotations.is_file():
-        return None
-    content = json.loads(annotations.read_text())
-    pictures = content.get("images") if isinstance(content, dict) else None
-    if not pictures or not all("place" in picture for picture in pictures):
-        return None
-    names = {entry["id"]: entry["name"] for entry in content["categories"]}
-    subjects: dict[int, list[Subject]] = {picture["id"]: [] for picture in pictures}
-    for entry in content["annotations"]:
-        subjects[entry["image_id"]].append(Subject(names[entry["category_id"]], entry["colour"]))
-    records = {entry["file_name"]: (tuple(subjects[entry["id"]]), entry["place"]) for entry in pictures}
-    missing = sorted({file.name for file in images.files} - set(records))
-    if missing:
-        raise BagError(
-            f"{annotations}: does not list {len(missing)} images, the first is {missing[0]}; render it again"
-        )
-    return records

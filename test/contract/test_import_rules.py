@@ -52,7 +52,11 @@ RULES: dict[str, Rule] = {
     **dict.fromkeys(sorted(DATA), Rule(PURE | DATA, None)),
     "train": Rule(PURE | DATA, None, frozenset({"ROS"}), lazy=frozenset({"sim"})),
     "sim": Rule(PURE | DATA, None),
-    "ros": Rule(PURE | {"data"}, None, frozenset({"torch"})),
+    # The heavy libraries of generation, which nothing loads unless a model asks for them.
+    "backends": Rule(
+        CORE | {"generation", "runtime"}, frozenset({"PIL", "diffusers", "torch", "transformers"}), frozenset({"ROS"})
+    ),
+    "ros": Rule(PURE | {"data"}, None, frozenset({"torch"}), lazy=frozenset({"backends"})),
     # Works without ROS, and without the simulator; the learning library is the user's choice.
     "rl": Rule(
         PURE,
@@ -61,7 +65,7 @@ RULES: dict[str, Rule] = {
         lazy=frozenset({"ros", "sim"}),
     ),
     # The entry point imports a command's module only when it runs; what is optional is later still.
-    "cli": Rule(PURE | DATA, None, lazy=frozenset({"train", "sim", "rl", "ros"})),
+    "cli": Rule(PURE | DATA, None, lazy=frozenset({"train", "sim", "rl", "ros", "backends"})),
 }
 
 
@@ -157,7 +161,12 @@ def test_every_import_follows_the_table() -> None:
         ("train", "import torch", True),
         ("train", "from robot_vision.ros import convert", False),
         ("sim", "import rclpy", False),
+        ("backends", "import diffusers", True),
+        ("backends", "from robot_vision.latent.decoder import Decoder", False),
+        ("generation", "from robot_vision.backends.opening import open_generator", False),
         ("ros", "import rclpy", True),
+        ("ros", "from robot_vision.backends.opening import open_generator", False),
+        ("ros", "def f():\n    from robot_vision.backends.opening import open_generator", True),
         ("ros", "import torch", False),
         ("ros", "from robot_vision.evaluation import report", False),
         ("ros", "from robot_vision.train import vae", False),

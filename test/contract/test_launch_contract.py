@@ -83,6 +83,7 @@ def test_launch_files_start_programs_that_are_installed() -> None:
     found = {path.name: set(executables(path)) for path in SOURCES}
     assert found["demo.launch.py"] == {"replay_node"}
     assert found["multi_camera.launch.py"] == {"perception_node"}
+    assert found["generation.launch.py"] == {"generator_node"}
     assert found["launch_parts.py"] == {"perception_node", "detector_node", "tracker_node", "encoder_node"}
     assert set().union(*found.values()) <= programs()
 
@@ -90,6 +91,8 @@ def test_launch_files_start_programs_that_are_installed() -> None:
 def test_launch_arguments_set_parameters_that_exist() -> None:
     parts = ROOT / "robot_vision" / "ros" / "launch_parts.py"
     assert set(constant_mapping(parts, "PIPELINE_PARAMETERS").values()) <= known_parameters()
+    generation = constant_mapping(ROOT / "launch" / "generation.launch.py", "GENERATION_PARAMETERS")
+    assert set(generation.values()) <= known_parameters()
     replay = {setting.name for setting in settings(ReplayParams)}
     assert set(constant_mapping(parts, "REPLAY_PARAMETERS").values()) <= replay
 

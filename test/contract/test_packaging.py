@@ -28,11 +28,15 @@ ROSDEP_KEYS = {
     "yaml": "python3-yaml",
 }
 DISTRIBUTIONS = {
-    "cv2": "opencv-python-headless", "skimage": "scikit-image", "sklearn": "scikit-learn", "yaml": "pyyaml",
+    "cv2": "opencv-python-headless", "PIL": "pillow", "skimage": "scikit-image", "sklearn": "scikit-learn",
+    "yaml": "pyyaml",
 }  # fmt: skip
 
 # Not on a robot: development tools, each in an extra of setup.cfg.
-DEVELOPMENT = {"gymnasium", "matplotlib", "mujoco", "onnx", "pycocotools", "skimage", "sklearn", "torch"}
+DEVELOPMENT = {
+    "PIL", "diffusers", "gymnasium", "matplotlib", "mujoco", "onnx", "pycocotools", "skimage", "sklearn", "torch",
+    "transformers",
+}  # fmt: skip
 WITHOUT_WHEEL = {"cv_bridge", "launch", "launch_ros", "robot_vision_msgs", "vision_msgs"}
 
 

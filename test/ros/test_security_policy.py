@@ -17,7 +17,13 @@ ROOT = Path(__file__).resolve().parents[2]
 POLICY = ROOT / "config" / "sros2_policy.xml"
 RULES = {("topics", "publish"), ("topics", "subscribe"), ("services", "reply"), ("services", "request")}
 SETTLED_S = 2.5
-LAST_CREATED = {"replay_node": ("publish", "/clock"), "tracker_node": ("subscribe", "/detections")}
+LAST_CREATED = {
+    "generator_node": ("publish", "/generate_image/_action/status"), "replay_node": ("publish", "/clock"),
+    "tracker_node": ("subscribe", "/detections"),
+}  # fmt: skip
+OF_ACTION = {
+    ("topics", "publish"): ("feedback", "status"), ("services", "reply"): ("cancel_goal", "get_result", "send_goal"),
+}  # fmt: skip
 
 
 def profiles() -> dict[str, ElementTree.Element]:
@@ -32,7 +38,12 @@ def rules(node: str) -> dict[tuple[str, str], set[str]]:
     for group in profile:
         for right, answer in group.attrib.items():
             assert answer == "ALLOW"
-            found[group.tag, right] |= {full_name(profile.attrib["ns"], node, entry.text) for entry in group}
+            names = {full_name(profile.attrib["ns"], node, entry.text) for entry in group}
+            if (group.tag, right) == ("actions", "execute"):
+                for rule, parts in OF_ACTION.items():
+                    found[rule] |= {f"{name}/_action/{part}" for name in names for part in parts}
+            else:
+                found[group.tag, right] |= names
     return found
 
 
@@ -84,6 +95,8 @@ def ways(node: str, pictures: Path) -> list[tuple[str, ...]]:
     if node == "replay_node":
         bags = (shared_file("samples/simworld_handheld"), pictures)
         return [(f"bag:={bag}", "clock:=10.0", "wait:=60.0") for bag in bags]
+    if node == "generator_node":
+        return [("generator.load:=first_use", "use_sim_time:=true")]
     if node == "tracker_node":
         return [("use_sim_time:=true",)]
     return [("camera.image_transport:=raw",), ("camera.image_transport:=compressed", "use_sim_time:=true")]
@@ -122,8 +135,9 @@ def test_the_policy_is_what_the_running_node_does(bench, pictures: Path, node: s
 
 def test_services_that_are_switched_off_are_not_there(bench) -> None:
     """A robot that needs none of them offers none; the camera's frames go on."""
-    found = run_once(bench, "perception_node", "detector.services:=false", "encoder.services:=false")
+    stages = ("detector", "encoder", "tracker")
+    found = run_once(bench, "perception_node", *(f"{stage}.services:=false" for stage in stages))
     assert rules("perception_node")["services", "reply"] - found["services", "reply"] == {
-        "/detect", "/encode", "/decode"
+        "/detect", "/encode", "/decode", "/reset_tracks"
     }  # fmt: skip
     assert "/detections" in found["topics", "publish"]

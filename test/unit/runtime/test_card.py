@@ -154,7 +154,7 @@ def test_card_that_is_no_mapping(document: Any) -> None:
 
 
 DETECTOR_MISTAKES: list[tuple[str, Any, str]] = [
-    ("task", "segmentation", "task: expected one of detection, latent_encoder, latent_decoder; got str 'segmentation'"),
+    ("task", "pose", "task: expected one of detection, latent_encoder, latent_decoder, diffusion; got str 'pose'"),
     ("task", ..., "task: missing"),
     ("file", ..., "file: missing"),
     ("file", 3, "file: expected text, got int 3"),
