@@ -3,8 +3,8 @@
     python bench/beside.py [--seconds S] [--rounds N] [--model MODEL] [--duty D] [--niceness N] [--threads T]
 
 The camera sends the shipped sample's JPEG images at their own 20 Hz; `perception_node` and `generator_node` are
-processes of their own, with their defaults unless told otherwise. While one turn lasts, a client asks for images without
-pause (one request running, one waiting); in the next it asks for none. Delays are those from an image's stamp to its
+processes of their own, with their defaults unless told otherwise. While one turn lasts, a client asks for images all
+the time (one request running, one waiting); in the next it asks for none. Delays are those from an image's stamp to its
 tracks, as another process sees them.
 """
 
