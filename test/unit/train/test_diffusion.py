@@ -15,6 +15,7 @@ torch = pytest.importorskip("torch", reason="needs torch: run `make train-env`")
 pytest.importorskip("onnx", reason="needs onnx: run `make train-env`")
 pytest.importorskip("matplotlib", reason="needs matplotlib: run `make train-env`")
 
+from robot_vision.cli.main import main  # noqa: E402
 from robot_vision.errors import BagError, InvalidValueError, ModelError  # noqa: E402
 from robot_vision.generation.diffusion import DiffusionGenerator  # noqa: E402
 from robot_vision.generation.request import GenerationRequest  # noqa: E402
@@ -114,6 +115,25 @@ def test_images_that_show_nothing_to_name_are_refused(tmp_path):
     write_frames(tmp_path / "bag", [np.full((30, 40, 3), 90, np.uint8)] * 4)
     with pytest.raises(BagError, match="no image shows an object that a caption could name"):
         train(tmp_path, "--data", "bag", *SHORT)
+
+
+def test_it_can_be_evaluated(trained, tmp_path, capsys):
+    """Prompts over all classes, two ways of sampling, an encoder's prior beside them: the report has them all."""
+    captioned = shutil.copytree(trained / "shapes", tmp_path / "captioned")
+    content = json.loads((captioned / "annotations.json").read_text())
+    for picture in content["images"]:
+        picture["place"] = ""
+    for row in content["annotations"]:
+        row["colour"] = {3: "red", 7: "green"}[row["category_id"]]
+    (captioned / "annotations.json").write_text(json.dumps(content))
+    words = ["evaluate", "generation", trained / "models" / "shapes.yaml", "--data", captioned, "--out", tmp_path / "r"]
+    options = ["--count", "6", "--distance-count", "6", "--samplers", "dpmpp_2m:2", "ddim:3"]
+    assert main([*map(str, words), *options, "--beside", "reach_vae_encoder", "--provider", "cpu"]) == 0
+    report = json.loads((tmp_path / "r" / "report.json").read_text())
+    assert set(report["answers"]) == {"ball", "box", "all"}
+    assert set(report["distances"]) == {"floor", "dpmpp_2m:2", "ddim:3", "reach_vae_encoder"}
+    assert all(value > report["distances"]["floor"] for name, value in report["distances"].items() if name != "floor")
+    assert "right count" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
