@@ -95,7 +95,7 @@ def answers(
         class_names: The detector's classes by id.
 
     Returns:
-        Figures by class name, and under `all`.
+        Figures by class name, and last under `all`.
     """
     rows: dict[str, list[tuple[bool, bool]]] = {}
     for wanted, detections in zip(asked, found, strict=True):
@@ -104,7 +104,8 @@ def answers(
         for key in (wanted.class_name, "all"):
             rows.setdefault(key, []).append((seen > 0, seen == wanted.number))
     shares = {key: np.mean(entries, axis=0) for key, entries in rows.items()}
-    return {key: Answered(len(rows[key]), float(share[0]), float(share[1])) for key, share in shares.items()}
+    order = sorted(shares, key=lambda key: (key == "all", key))
+    return {key: Answered(len(rows[key]), float(shares[key][0]), float(shares[key][1])) for key in order}
 
 
 class Distances(NamedTuple):

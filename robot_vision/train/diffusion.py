@@ -15,8 +15,10 @@ if TYPE_CHECKING:
     from robot_vision.train.diffusion_data import DescribedSet
     from robot_vision.train.diffusion_fit import DiffusionFit
 
-CAPTIONED_SETS = {"captioned": (24_000, 2_000_000), "captioned_held_out": (2_000, 2_900_000)}
-"""Images and seed of the first scene of the rendered sets for training and for measuring."""
+CAPTIONED_IMAGES = 24_000
+CAPTIONED_SEED_BASE = 2_000_000
+"""Seed of the first rendered scene."""
+_RENDERING = f"robot_vision sim captioned --images {CAPTIONED_IMAGES} --seed-base {CAPTIONED_SEED_BASE}"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -107,9 +109,9 @@ def _training_set(sources: FrameSources, training: DiffusionTraining, spec: Inpu
     from robot_vision.train.diffusion_data import described_images, stacked_set  # noqa: PLC0415
     from robot_vision.train.vae_sources import Shrinker, open_images  # noqa: PLC0415
 
-    places = list(sources.data) or [rendered(training.work / "simulated", "captioned", training.jobs)]
+    places = list(sources.data) or [_rendered(training.work / "simulated" / "captioned", training.jobs)]
     opened = [open_images(place, training.topic) for place in places]
-    text = ", ".join(one.title for one in opened) if sources.data else rendered_description("captioned")
+    text = ", ".join(one.title for one in opened) if sources.data else _RENDERING
     described = (image for one in opened for image in described_images(one, training.caption_model))
     found = stacked_set(described, Shrinker(spec), text)
     if not any(found.subjects):
@@ -120,32 +122,13 @@ def _training_set(sources: FrameSources, training: DiffusionTraining, spec: Inpu
     return found
 
 
-def rendered(folder: Path, name: str, jobs: int) -> Path:
-    """Render one of `CAPTIONED_SETS`, or what is missing of it.
-
-    Args:
-        folder: Where the sets are kept; the set goes into a sub-folder of its name.
-        name: Which one.
-        jobs: Processes that render.
-
-    Returns:
-        The set's folder.
-
-    Raises:
-        MissingDependencyError: If the renderer is missing.
-    """
+def _rendered(folder: Path, jobs: int) -> Path:
+    """The simulated training images, rendered as far as they are missing."""
     from robot_vision.sim.captioned import CaptionedConfig  # noqa: PLC0415 - needs MuJoCo
     from robot_vision.sim.coco import write_dataset  # noqa: PLC0415
 
-    images, seed_base = CAPTIONED_SETS[name]
-    write_dataset(CaptionedConfig(folder / name, images, seed_base, jobs=jobs))
-    return folder / name
-
-
-def rendered_description(name: str) -> str:
-    """The command that renders a set, for model cards."""
-    images, seed_base = CAPTIONED_SETS[name]
-    return f"robot_vision sim captioned --images {images} --seed-base {seed_base}"
+    write_dataset(CaptionedConfig(folder, CAPTIONED_IMAGES, CAPTIONED_SEED_BASE, jobs=jobs))
+    return folder
 
 
 def _draw(fit: DiffusionFit, images: DescribedSet, training: DiffusionTraining, name: str) -> None:
