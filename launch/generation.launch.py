@@ -2,54 +2,28 @@
 
 from __future__ import annotations
 
-from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetLaunchConfiguration
+from launch.actions import OpaqueFunction
 from launch_ros.actions import Node
 
 from launch import LaunchContext, LaunchDescription
-from robot_vision.params import STAGES, settings
-from robot_vision.ros.launch_parts import (
-    NOT_GIVEN,
-    PIPELINE_PARAMETERS,
-    common_arguments,
-    given_parameters,
-    prepared_transport,
-    vision_node,
-)
-from robot_vision.ros.parameters import describe
+from robot_vision.ros.launch_parts import common_arguments, prepared_transport, vision_node
 
 GENERATION_PARAMETERS = {
     "generator_model": "generator.model",
     "load": "generator.load",
     "duty": "generator.duty",
     "threads": "session.threads",
+    "provider": "session.provider",
+    "autostart": "autostart",
 }
-"""Parameter of the node that a launch argument sets, beside the common ones."""
-
-SHARED_PARAMETERS = ("provider", "autostart")
-"""Those of the pipeline's arguments that mean something here."""
+"""Parameter of the node that a launch argument sets."""
 
 
 def generate_launch_description() -> LaunchDescription:
     """The launch description."""
-    without = set(PIPELINE_PARAMETERS) - set(SHARED_PARAMETERS)
-    arguments = [argument for argument in common_arguments() if argument.name not in without]
-    unset = [SetLaunchConfiguration(name, NOT_GIVEN) for name in sorted(without)]
-    return LaunchDescription(
-        [*_own_arguments(), *arguments, *unset, prepared_transport(), OpaqueFunction(function=_node)]
-    )
-
-
-def _own_arguments() -> list[DeclareLaunchArgument]:
-    known = {f"{stage}.{one.name}": one for stage in ("generator", "session") for one in settings(STAGES[stage])}
-    return [
-        DeclareLaunchArgument(
-            argument,
-            default_value=NOT_GIVEN,
-            description=f"parameter {name}: {describe(known[name])}. Empty: as params_file or the node says",
-        )
-        for argument, name in GENERATION_PARAMETERS.items()
-    ]
+    arguments = common_arguments(GENERATION_PARAMETERS)
+    return LaunchDescription([*arguments, prepared_transport(), OpaqueFunction(function=_node)])
 
 
 def _node(context: LaunchContext) -> list[Node]:
-    return [vision_node(context, "generator_node", [], given_parameters(context, GENERATION_PARAMETERS))]
+    return [vision_node(context, "generator_node", [], names=GENERATION_PARAMETERS)]

@@ -37,8 +37,12 @@ REPLAY_PARAMETERS = {name: name for name in ("from_topic", "rate", "loop", "star
 NOT_GIVEN = ""
 
 
-def common_arguments() -> list[DeclareLaunchArgument]:
-    """Arguments of every launch file; settings that are not given keep the nodes' own defaults."""
+def common_arguments(names: Mapping[str, str] = PIPELINE_PARAMETERS) -> list[DeclareLaunchArgument]:
+    """Arguments of every launch file; settings that are not given keep the nodes' own defaults.
+
+    Args:
+        names: Parameters of the nodes by launch argument.
+    """
     params = str(shared("config/perception.yaml"))
     return [
         DeclareLaunchArgument("namespace", default_value="", description="namespace of nodes and result topics"),
@@ -46,7 +50,7 @@ def common_arguments() -> list[DeclareLaunchArgument]:
         DeclareLaunchArgument("use_sim_time", default_value="false", description="take the time from /clock"),
         DeclareLaunchArgument("respawn", default_value="false", description="start a node again when its process dies"),
         DeclareLaunchArgument("log_level", default_value="info", description="debug, info, warn, error or fatal"),
-        *_setting_arguments(PIPELINE_PARAMETERS, "params_file or the node"),
+        *_setting_arguments(names, "params_file or the node"),
     ]
 
 
@@ -97,6 +101,7 @@ def vision_node(
     executable: str,
     remappings: Sequence[tuple[str, Any]],
     parameters: Mapping[str, Any] | None = None,
+    names: Mapping[str, str] = PIPELINE_PARAMETERS,
 ) -> Node:
     """A node of this package that obeys the common arguments.
 
@@ -108,6 +113,7 @@ def vision_node(
         executable: Name of the program.
         remappings: Pairs of names, from and to.
         parameters: Parameters that override those of the file, and give way to those of the launch arguments.
+        names: As given to `common_arguments`.
 
     Returns:
         The action.
@@ -115,7 +121,7 @@ def vision_node(
     own = {
         "use_sim_time": LaunchConfiguration("use_sim_time"),
         **(parameters or {}),
-        **given_parameters(context, PIPELINE_PARAMETERS),
+        **given_parameters(context, names),
     }
     return Node(
         package="robot_vision",

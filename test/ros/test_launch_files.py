@@ -16,11 +16,13 @@ pytest.importorskip("launch", reason=f"LAUNCH FILES ARE NOT TESTED: pip has no `
 pytest.importorskip("launch_ros", reason=f"LAUNCH FILES ARE NOT TESTED: pip has no `launch_ros`; {HOW}")
 
 from ament_index_python.packages import PackageNotFoundError, get_package_prefix
+from generation_model import write_diffusion_model
 from lifecycle_msgs.srv import GetState
 from lifecycle_rig import Camera
 from rcl_interfaces.srv import GetParameters
 from rclpy.parameter import parameter_value_to_python
 from rclpy.qos import QoSProfile
+from robot_vision_msgs.srv import GenerateImage
 from sensor_msgs.msg import Image
 from vision_msgs.msg import Detection2DArray
 
@@ -180,6 +182,16 @@ def test_several_cameras_have_the_topics_that_were_named(bench) -> None:
     bench.until(lambda: publisher.get_subscription_count() == 1, "a subscription to the rear camera's own topic")
     bench.until(lambda: bench.node.count_subscribers("/camera/image") == 1, "one to the front camera's remapped topic")
     assert bench.node.count_publishers("/front/detections") == 1
+    launched.interrupt()
+
+
+def test_generation_answers_with_the_model_that_was_named_and_ends_with_ctrl_c(bench, tmp_path: Path) -> None:
+    model = write_diffusion_model(tmp_path)
+    launched = Launched(bench, "generation", f"generator_model:={model}", "duty:=0.9", "namespace:=robot")
+    assert parameters(bench, "/robot/generator_node", "generator.duty") == [0.9]
+    reply = ask(bench, GenerateImage, "/robot/generate", prompt="a red ball", steps=2, count=2)
+    assert reply.success, reply.message
+    assert len(reply.images) == 2
     launched.interrupt()
 
 

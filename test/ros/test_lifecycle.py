@@ -22,7 +22,7 @@ from std_srvs.srv import Trigger
 from robot_vision.ros.detector_node import Detection
 from robot_vision.ros.lifecycle import StageNode
 
-NODES = ["perception_node", "detector_node", "tracker_node", "encoder_node"]
+NODES = ["perception_node", "detector_node", "tracker_node", "encoder_node", "generator_node"]
 
 
 def endless_encoder(folder: Path) -> str:
@@ -60,7 +60,8 @@ def endless_encoder(folder: Path) -> str:
 @pytest.mark.parametrize("name", NODES)
 def test_a_manager_takes_every_node_through_all_states(bench, name: str) -> None:
     """Up and down twice, then to the end; topics of results exist from configure to cleanup."""
-    topic = {"tracker_node": "/tracks", "encoder_node": "/latent"}.get(name, "/detections")
+    results = {"tracker_node": "/tracks", "encoder_node": "/latent", "generator_node": "/generated"}
+    topic = results.get(name, "/detections")
     manager = Manager(bench, name, "autostart:=false")
     assert manager.state() == "unconfigured"
     for _ in range(2):

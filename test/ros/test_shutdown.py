@@ -8,7 +8,7 @@ import time
 import pytest
 
 
-@pytest.mark.parametrize("name", ["perception_node", "detector_node", "tracker_node", "encoder_node"])
+@pytest.mark.parametrize("name", ["perception_node", "detector_node", "tracker_node", "encoder_node", "generator_node"])
 def test_a_second_interrupt_does_not_cut_the_clean_up(bench, name: str) -> None:
     """Under launch, Ctrl-C reaches a node from the terminal and from launch: no traceback, exit status 0."""
     process = bench.start(name)
