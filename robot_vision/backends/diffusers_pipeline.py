@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 import logging
 import warnings
@@ -84,6 +85,10 @@ class DiffusersGenerator:
         self.class_names: tuple[str, ...] = ()
         self._pipeline = next(iter(self._forms.values()))
         self.defaults = _defaults(self._pipeline)
+        # Copies, since `check` may be called while the pipeline runs, and a call leaves its settings in a tokenizer.
+        parts = self._pipeline.components
+        tokenizers = [part for name, part in parts.items() if name.startswith("tokenizer") and part is not None]
+        self._tokenizers = copy.deepcopy(tokenizers)
 
     def check(self, request: GenerationRequest) -> None:
         """See that this pipeline can serve a request.
@@ -163,9 +168,7 @@ class DiffusersGenerator:
 
     def _check_prompt(self, prompt: str) -> None:
         """Refuse a prompt that every tokenizer of the pipeline would cut off."""
-        parts = self._pipeline.components
-        tokenizers = [part for name, part in parts.items() if name.startswith("tokenizer") and part is not None]
-        lengths = [(len(one(prompt, verbose=False).input_ids), one.model_max_length) for one in tokenizers]
+        lengths = [(len(one(prompt, verbose=False).input_ids), one.model_max_length) for one in self._tokenizers]
         if lengths and all(length > limit for length, limit in lengths):
             length, limit = max(lengths, key=lambda pair: pair[1])
             raise InvalidValueError(f"prompt: at most {limit} tokens, got {length}; make it shorter")
@@ -207,7 +210,7 @@ def _available(device: str) -> str:
     kind, _, number = device.partition(":")
     if kind == "cpu" and not number:
         return device
-    if kind != "cuda" or not (number or "0").isdigit():
+    if kind != "cuda" or not (number or "0").isdecimal():
         raise InvalidValueError(f"device: must be auto, cpu, cuda or cuda:<number>, got {device!r}")
     wanted, found = int(number or 0), torch.cuda.device_count() if torch.cuda.is_available() else 0
     if wanted >= found:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -41,8 +42,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--count", type=whole_number, default=200, help="images for the detector (default 200)")
     parser.add_argument(
         "--samplers", nargs="+", default=["dpmpp_2m:15", "ddim:50"], metavar="NAME:STEPS",
-        help="ways of sampling whose distance to real images is measured; the first one makes the images that the "
-        "detector looks at (default dpmpp_2m:15 ddim:50)",
+        help="ways of sampling whose distance to real images is measured, :STEPS for a diffusers pipeline; the first "
+        "one makes the images that the detector looks at (default dpmpp_2m:15 ddim:50)",
     )  # fmt: skip
     parser.add_argument(
         "--distance-count", type=whole_number, default=500, metavar="N",
@@ -91,24 +92,34 @@ def evaluate_generation(args: argparse.Namespace, session_params: SessionParams)
     first, steps = generators[args.samplers[0]], ways[0][1]
     detector = Detector(load_card(args.detector), session_params, DetectorParams())
     real = list(captioned_images(args.data))
-    asked = prompts_of(first.class_names or detector.class_names, args.count)
+    asked = prompts_of(first.class_names or detector.class_names, args.count, partial(_accepts, first))
     images, _ = _generated(first, [one.prompt for one in asked], steps, args.guidance, "asked for")
     found = answers(asked, _detected(detector, images), detector.class_names)
     distances, seconds = _distances(args, session_params, generators, real)
     figures = GenerationFigures(asked, images, found, _seen(detector, real, args.count), distances, seconds)
     facts = {
         "model": first.name, "hash": first.identity_hash, "data": str(args.data), "images": str(args.count),
-        "images for distances": str(args.distance_count), "guidance": str(args.guidance), "device": first.device,
-        "detector": args.detector, "encoder": args.encoder,
+        "images for distances": str(args.distance_count), "guidance": f"{_weight(first, args.guidance):g}",
+        "device": first.device, "detector": args.detector, "encoder": args.encoder,
     }  # fmt: skip
     written = write_generation_report(figures, args.out, facts)
     print(f"\n{answer_table(figures)}\n\n{distance_table(figures)}\n\nwrote {', '.join(map(str, written))}")
     return 0
 
 
+def _accepts(generator: ImageGenerator, prompt: str) -> bool:
+    from robot_vision.generation.request import GenerationRequest  # noqa: PLC0415
+
+    try:
+        generator.check(GenerationRequest(prompt, 0, 1, 1.0, generator.defaults.size_wh))
+    except InvalidValueError:
+        return False
+    return True
+
+
 def _way(text: str) -> tuple[str, int]:
     name, _, steps = text.partition(":")
-    if not steps.isdigit():
+    if not steps.isdecimal():
         raise InvalidValueError(f"--samplers: expected such as dpmpp_2m:15, got {text!r}")
     return name, int(steps)
 
@@ -119,14 +130,17 @@ def _generated(
     """An image of each prompt, and the seconds of one."""
     from robot_vision.generation.request import GenerationRequest  # noqa: PLC0415
 
-    defaults = generator.defaults
-    weight = defaults.guidance if guidance < 0 else guidance
+    weight, size_wh = _weight(generator, guidance), generator.defaults.size_wh
     images, start_s = [], time.perf_counter()
     for seed, prompt in enumerate(tqdm(prompts, desc=what, unit="image")):
-        request = GenerationRequest(prompt, seed, steps, weight, defaults.size_wh)
+        request = GenerationRequest(prompt, seed, steps, weight, size_wh)
         *_, last = generator.run(request)
         images.append(last.images()[0])
     return images, (time.perf_counter() - start_s) / len(images)
+
+
+def _weight(generator: ImageGenerator, guidance: float) -> float:
+    return generator.defaults.guidance if guidance < 0 else guidance
 
 
 def _detected(detector: Detector, images: Sequence[UInt8Array]) -> list[Detections]:
@@ -162,9 +176,10 @@ def _distances(
     middle, count = len(real) // 2, args.distance_count
     if min(middle, count) < 2:
         raise InvalidValueError(f"--data: needs at least 4 images, and --distance-count 2; got {len(real)} and {count}")
-    reference, other = real[:middle][:: max(1, middle // count)], real[middle:][:: max(1, middle // count)]
+    # As many of each as are generated, since a distance falls with the number of images.
+    reference, other = (half[:: max(1, middle // count)][:count] for half in (real[:middle], real[middle:]))
     rng = np.random.default_rng(0)
-    prompts = [caption(image.subjects, image.place, rng) for image in other[:count]]
+    prompts = [caption(image.subjects, image.place, rng) for image in other]
     sources: dict[str, Sequence[UInt8Array]] = {}
     seconds: dict[str, float] = {}
     for text, generator in generators.items():

@@ -56,11 +56,13 @@ def captioned_images(folder: Path) -> Iterator[Described]:
         subjects: dict[int, list[Subject]] = {picture["id"]: [] for picture in content["images"]}
         for entry in content["annotations"]:
             subjects[entry["image_id"]].append(Subject(names[entry["category_id"]], entry["colour"]))
-        pictures = [(entry["file_name"], entry["id"], entry["place"]) for entry in content["images"]]
+        pictures = [
+            (folder / "images" / entry["file_name"], entry["id"], entry["place"]) for entry in content["images"]
+        ]
     except (KeyError, TypeError) as error:
         raise BagError(f"{folder / _FILE}: is no file of `robot_vision sim captioned`: {error!r}") from error
-    for name, number, place in pictures:
-        yield Described(read_rgb(folder / "images" / name), tuple(subjects[number]), place)
+    for path, number, place in pictures:
+        yield Described(read_rgb(path), tuple(subjects[number]), place)
 
 
 def _content(folder: Path) -> Any:

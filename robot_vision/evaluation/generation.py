@@ -46,24 +46,32 @@ class Answered(NamedTuple):
     counted: float
 
 
-def prompts_of(class_names: Sequence[str], count: int) -> list[Asked]:
+def prompts_of(
+    class_names: Sequence[str], count: int, accepts: Callable[[str], bool] = lambda _prompt: True
+) -> list[Asked]:
     """Prompts that go evenly over all classes, colours and numbers from one to three.
 
     Args:
         class_names: Classes that can be asked for.
         count: How many prompts.
+        accepts: Whether a model knows a prompt's words; colours and numbers that it does not know are left out.
 
     Returns:
-        The prompts, in a fixed order.
+        The prompts, in a fixed order; any combination comes again after all others.
     """
-    rng = np.random.default_rng(0)
+    colours = [colour for colour in COLOURS if accepts(_prompt(class_names[0], colour, 1))] or [""]
+    numbers = [n for n in range(1, MOST_OBJECTS + 1) if accepts(_prompt(class_names[0], colours[0], n))] or [1]
     asked = []
-    for number in range(count):
-        name = class_names[number % len(class_names)]
-        colour = COLOURS[number // len(class_names) % len(COLOURS)]
-        objects = 1 + (number // len(class_names) + number) % MOST_OBJECTS
-        asked.append(Asked(caption([Subject(name, colour)] * objects, "", rng), name, objects))
+    for place in range(count):
+        turn, row = divmod(place, len(class_names))
+        again, shade = divmod(turn, len(colours))
+        objects = numbers[(again + shade + row) % len(numbers)]
+        asked.append(Asked(_prompt(class_names[row], colours[shade], objects), class_names[row], objects))
     return asked
+
+
+def _prompt(class_name: str, colour: str, number: int) -> str:
+    return caption([Subject(class_name, colour)] * number, "", np.random.default_rng(0))
 
 
 def on_canvas(rgb: UInt8Array, size_wh: tuple[int, int]) -> UInt8Array:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -17,7 +17,7 @@ COLOURS = (
 )  # fmt: skip
 """Basic colour terms, and teal between green and blue."""
 NUMERALS = ("a", "two", "three", "four", "five", "six", "many")
-_GLUE = ("and", "on", "one")
+_GLUE = ("and", "on")
 _LEAST_SHARE = 0.55
 _HUE_ENDS_DEG = (12, 38, 66, 155, 195, 255, 290, 345, 361)
 _HUES = ("red", "orange", "yellow", "green", "teal", "blue", "purple", "pink", "red")
@@ -36,10 +36,21 @@ class Subject:
     colour: str = ""
 
 
-def caption_words(class_names: Sequence[str], places: Sequence[str]) -> tuple[str, ...]:
-    """Every word that captions of these classes and places may hold, in order and once each."""
-    named = [word for name in (*class_names, *places) for word in words_of(name)]
-    return tuple(dict.fromkeys([*_GLUE, *NUMERALS, *COLOURS, *named]))
+def caption_words(images: Iterable[tuple[Sequence[Subject], str]]) -> tuple[str, ...]:
+    """Every word that captions of these images may hold, and no other, in a fixed order and once each.
+
+    Args:
+        images: Objects and place of each.
+    """
+    most, colours, names, places = 1, set(), set(), set()
+    for subjects, place in images:
+        most = max([most, *Counter(one.class_name for one in subjects).values()])
+        colours |= {one.colour for one in subjects}
+        names |= {one.class_name for one in subjects}
+        places |= {place}
+    named = [word for name in (*sorted(names), *sorted(places)) for word in words_of(name)]
+    spoken = [colour for colour in COLOURS if colour in colours]
+    return tuple(dict.fromkeys([*_GLUE, *NUMERALS[:most], *spoken, *named]))
 
 
 def caption(subjects: Sequence[Subject], place: str, rng: np.random.Generator, keep: float = 1.0) -> str:
@@ -77,7 +88,7 @@ def colour_word(pixels_rgb: UInt8Array) -> str:
         pixels_rgb: (N, 3) uint8.
 
     Returns:
-        One of `COLOURS`, or nothing where no colour holds more than half of the pixels.
+        One of `COLOURS`, or nothing where none holds more than half of the pixels by a margin.
     """
     if not len(pixels_rgb):
         return ""

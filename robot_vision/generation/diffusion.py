@@ -98,6 +98,8 @@ class DiffusionGenerator:
         self._denoiser = TensorSession(card, session_params, _denoiser_inputs(spec), output)
         self._decoder = OnnxSession(self._decoder_card, session_params)
         self._decoder_output = output_index(self._decoder_card, self._decoder, self._decoder_card.input.name)
+        # A decoder that does not fit is told now, not after all steps of a request.
+        self._decoded(np.zeros(spec.latent_shape, np.float32))
         self._encoder: _Encoder | None = None
         self.name = card.name
         self.identity_hash = _identity_hash(spec, card, self._encoder_card, self._decoder_card, sampler)

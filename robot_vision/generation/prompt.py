@@ -12,7 +12,9 @@ from robot_vision.errors import InvalidValueError
 from robot_vision.types import Int64Array
 
 _WORD = re.compile(r"[^\W_]+")
-_SAME = {"an": "a", "1": "one", "2": "two", "3": "three", "4": "four", "5": "five", "6": "six", "gray": "grey"}
+_SAME = {
+    "an": "a", "one": "a", "1": "a", "2": "two", "3": "three", "4": "four", "5": "five", "6": "six", "gray": "grey",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -74,5 +76,5 @@ class Vocabulary:
 
 
 def words_of(text: str) -> list[str]:
-    """Words of a text: lower case, without punctuation, numerals spelt out."""
+    """Words of a text: lower case, without punctuation, numerals as captions have them, which never say `one`."""
     return [_SAME.get(word, word) for word in _WORD.findall(text.lower())]

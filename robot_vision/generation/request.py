@@ -12,10 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 from robot_vision.errors import InvalidValueError
+from robot_vision.runtime.card_diffusion import MAX_GUIDANCE
 from robot_vision.types import UInt8Array
 
 MAX_SEED = 2**63 - 1
-MAX_GUIDANCE = 100.0
 """Far beyond what any model bears; keeps arithmetic in single precision finite."""
 _SEEDS_DRAWN = 2**31
 _SHOWN = 60

@@ -192,25 +192,6 @@ def clean_from_prediction(
     return clean
 
 
-def prediction_from_clean(
-    kind: Prediction, sample: Float32Array, clean: Float32Array, alpha_cumprod: float
-) -> Float32Array:
-    """What a network would have to predict for a clean sample: the inverse of `clean_from_prediction`.
-
-    Args:
-        kind: What is predicted.
-        sample: x_t, any shape, float32.
-        clean: x_0, float32 of the same shape.
-        alpha_cumprod: ᾱ at that time, in [0, 1).
-
-    Returns:
-        ε (DDPM eq. 4 solved for it) or v (Salimans & Ho 2022, section 4), float32 of the same shape.
-    """
-    signal, spread = _signal_and_spread(alpha_cumprod)
-    noise_or_v: Float32Array = (sample - signal * clean if kind == "epsilon" else signal * sample - clean) / spread
-    return noise_or_v
-
-
 def _signal_and_spread(alpha_cumprod: float) -> tuple[np.float32, np.float32]:
     # The functions of math: numpy's take ten times as long for one number, and this runs between two network calls.
     return np.float32(math.sqrt(alpha_cumprod)), np.float32(math.sqrt(1 - alpha_cumprod))

@@ -83,7 +83,13 @@ class GenerationClient:
             spin(_WAIT_S)
         servers = self._servers()
         listen = None if on_feedback is None else (lambda message: on_feedback(message.feedback))
-        handle = self._wait(self._client.send_goal_async(goal, listen), spin, deadline_s, servers)
+        sent = self._client.send_goal_async(goal, listen)
+        try:
+            handle = self._wait(sent, spin, deadline_s, servers)
+        except RobotVisionError:
+            # Nobody waits for it any more, should it be accepted after all.
+            sent.add_done_callback(lambda late: late.result().cancel_goal_async())
+            raise
         try:
             reply = self._wait(handle.get_result_async(), spin, deadline_s, servers)
         except RobotVisionError:

@@ -98,6 +98,9 @@ class Desk:
             self._queue.refuse(answer, f"{type(error).__name__}: {error}")
         else:
             return _Ticket(job, reply)
+        finally:
+            # A goal is kept until its result is forgotten.
+            request.init_image, request.mask = Image(), Image()
         return _Ticket(None, reply)
 
     async def fill(self, reply: Any, ticket: _Ticket) -> Outcome:
@@ -144,7 +147,6 @@ class Desk:
         if inactive is not None:
             raise InvalidValueError(inactive.message)
         complete = read_request(request, self.params)
-        request.init_image, request.mask = Image(), Image()
         generator = self._loaded()
         if generator is None:
             return complete

@@ -19,9 +19,10 @@ def be_nice(niceness: int) -> None:
     """Lower the priority of this thread, and of those that it starts, as Linux knows one for each thread.
 
     Args:
-        niceness: 0 to 19, see nice(1); not below what the thread has.
+        niceness: 0 to 19, see nice(1); a thread that is nicer already stays so, as only root may take that back.
     """
-    os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), niceness)
+    thread = threading.get_native_id()
+    os.setpriority(os.PRIO_PROCESS, thread, max(niceness, os.getpriority(os.PRIO_PROCESS, thread)))
 
 
 def opened_nicely(open_model: Callable[[], ImageGenerator], niceness: int) -> ImageGenerator:

@@ -15,6 +15,7 @@ SAMPLE, TIMESTEP, TOKENS = "sample", "timestep", "tokens"
 """Inputs of a denoiser: (N, C, h, w) float32, (N,) float32 and (N, L) int64."""
 PREDICTION = "prediction"
 """Its output, (N, C, h, w) float32."""
+MAX_GUIDANCE = 100.0
 _MAX_TIMESTEPS = 100_000
 _MAX_SIDE = 1024
 _MAX_WORDS = 1024
@@ -76,15 +77,18 @@ def read_diffusion_spec(block: CardFields, folder: Path) -> DiffusionSpec:
     limit, guidance = block.number("latent_limit"), block.number("guidance")
     if limit <= 0:
         raise block.error("latent_limit", f"must be positive, got {limit:g}")
-    if guidance < 0:
-        raise block.error("guidance", f"must not be negative, got {guidance:g}")
+    if not 0 <= guidance <= MAX_GUIDANCE:
+        raise block.error("guidance", f"must be within [0, {MAX_GUIDANCE:g}], got {guidance:g}")
+    words = block.texts("words")
+    if wrong := [word for word in words if word != word.lower()]:
+        raise block.error("words", f"must be in lower case, got {', '.join(wrong)}")
     return DiffusionSpec(
         prediction=cast(Prediction, block.choice("prediction", get_args(Prediction))),
         schedule=cast(ScheduleName, block.choice("schedule", get_args(ScheduleName))),
         timesteps=timesteps,
         latent_shape=cast(tuple[int, int, int], block.integers("latent_shape", 3, 1, _MAX_SIDE)),
         latent_limit=limit,
-        words=block.texts("words"),
+        words=words,
         max_words=block.integer("max_words", 1, _MAX_WORDS),
         class_names=block.texts("class_names") if block.has("class_names") else (),
         encoder=folder / block.text("encoder"),

@@ -47,6 +47,7 @@ class CaptionedConfig(DatasetConfig):
     size_wh: tuple[int, int] = (64, 64)
     quality: int = 97
     frames_per_scene: ClassVar[int] = 40
+    kind: ClassVar[str] = "captioned"
 
     def scene(self, seed: int) -> Iterator[Rendered]:
         """Several arrangements of the same few kinds of objects, each from another side."""

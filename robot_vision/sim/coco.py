@@ -62,6 +62,7 @@ class DatasetConfig:
     jobs: int = 1
     quality: int = 92
     frames_per_scene: ClassVar[int] = 5
+    kind: ClassVar[str] = "crowded"
 
     def __post_init__(self) -> None:
         if self.images < 1 or self.jobs < 1:
@@ -174,8 +175,8 @@ def _join(config: DatasetConfig) -> Path:
 
 def _check_same_settings(config: DatasetConfig) -> None:
     path = config.folder / "parts" / "settings.json"
-    wanted = {"size_wh": list(config.size_wh), "quality": config.quality}
-    if path.exists() and json.loads(path.read_text()) != wanted:
+    wanted = {"kind": config.kind, "size_wh": list(config.size_wh), "quality": config.quality}
+    if path.exists() and {"kind": DatasetConfig.kind, **json.loads(path.read_text())} != wanted:
         raise InvalidValueError(f"{config.folder} holds a data set with other settings than {wanted}; use a new folder")
     _write_json(path, wanted)
 

@@ -62,6 +62,7 @@ def train_diffusion(sources: FrameSources, training: DiffusionTraining, settings
         BagError: If images are missing or cannot be read, or none of them has an object that captions could name.
         EvaluationError: If two ground-truth messages of a bag have the same stamp.
         FrameError: If an image of a bag cannot be decoded.
+        InvalidValueError: If images have no labels and `caption_model` is empty.
         ModelError: If the checkpoint does not fit, training diverges, an export differs from torch, or the detector
             for captions fails.
         MissingDependencyError: If the world must be rendered and its renderer is missing.

@@ -124,4 +124,5 @@ def normalise(networks: ImageAutoencoder, rgb: UInt8Array, channels: int) -> Non
         channels: Channels of the latent map.
     """
     maps = encode(networks, rgb).unflatten(1, (channels, -1))
-    networks.set_scale(maps.mean(dim=(0, 2)), maps.std(dim=(0, 2)))
+    # A channel that is not used stays finite.
+    networks.set_scale(maps.mean(dim=(0, 2)), maps.std(dim=(0, 2)).clamp(min=1e-3))

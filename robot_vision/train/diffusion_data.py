@@ -9,6 +9,7 @@ import numpy as np
 from tqdm import tqdm
 
 from robot_vision.data.captioned import Described, captioned_images, is_captioned
+from robot_vision.errors import InvalidValueError
 from robot_vision.generation.captions import Subject, caption, caption_words, colour_word
 from robot_vision.generation.prompt import Vocabulary
 from robot_vision.train.image_labels import find_labels
@@ -41,8 +42,7 @@ class DescribedSet:
 
     def vocabulary(self) -> Vocabulary:
         """All words that captions of these images may hold."""
-        places = sorted({place for place in self.places if place})
-        return Vocabulary(caption_words(self.class_names(), places), MAX_WORDS)
+        return Vocabulary(caption_words(zip(self.subjects, self.places, strict=True)), MAX_WORDS)
 
     def tokens(
         self, rows: Int64Array, vocabulary: Vocabulary, rng: np.random.Generator, keep: float = 1.0
@@ -81,13 +81,15 @@ def described_images(images: Images, model: str) -> Iterator[Described]:
         BagError: If an image or its labels cannot be read.
         EvaluationError: If two ground-truth messages of a bag have the same stamp.
         FrameError: If an image of a bag cannot be decoded.
+        InvalidValueError: If there are neither labels nor a detector.
         ModelError: If the detector cannot be loaded or fails.
     """
     if isinstance(images, ImageFolder) and is_captioned(images.path):
         yield from captioned_images(images.path)
         return
     source = find_labels(images, model)
-    assert source is not None
+    if source is None:
+        raise InvalidValueError(f"caption_model: {images.path} has no labels, so a detector must name its objects")
     for frame, labels in zip(images.frames(), source.labels, strict=True):
         pairs = zip(labels.class_names, labels.boxes_xyxy, strict=True)
         yield Described(frame.rgb, tuple(named_subject(name, box, frame.rgb) for name, box in pairs), "")

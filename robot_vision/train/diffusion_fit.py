@@ -161,7 +161,8 @@ class DiffusionFit:
             path: File to write.
         """
         state = {
-            "settings": asdict(self.settings), "vocabulary": list(self.vocabulary.words), "history": self.history,
+            "settings": asdict(self.settings), "vocabulary": list(self.vocabulary.words),
+            "latent_shape": list(self.latent_shape), "history": self.history,
             **{name: getattr(self, name).state_dict() for name in _TRAINED},
         }  # fmt: skip
         save_checkpoint(path, state)
@@ -173,10 +174,10 @@ class DiffusionFit:
             path: Checkpoint written by `save`.
 
         Raises:
-            ModelError: If the file is missing, is no checkpoint, or belongs to other settings or images.
+            ModelError: If the file is missing, is no checkpoint, or belongs to other settings, words or sizes.
         """
         state = load_checkpoint(path)
-        if set(state) != {"settings", "vocabulary", "history", *_TRAINED}:
+        if set(state) != {"settings", "vocabulary", "latent_shape", "history", *_TRAINED}:
             raise ModelError(f"{path}: no checkpoint of image generation; train without --resume")
         differing = {
             entry.name: state["settings"].get(entry.name)
@@ -185,6 +186,8 @@ class DiffusionFit:
         }
         if tuple(state["vocabulary"]) != self.vocabulary.words:
             differing["words"] = " ".join(state["vocabulary"])
+        if tuple(state["latent_shape"]) != self.latent_shape:
+            differing["size_px"] = DOWNSAMPLING * state["latent_shape"][1]
         if differing:
             was = ", ".join(f"{name}={value}" for name, value in differing.items())
             raise ModelError(f"{path}: was started with {was}; resume with the same or train without --resume")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import threading
 import time
 
 import numpy as np
@@ -10,7 +12,7 @@ import pytest
 from robot_vision.errors import InvalidValueError, ModelError
 from robot_vision.generation.request import GenerationRequest
 from robot_vision.ros.generation_queue import Job, JobQueue, Outcome
-from robot_vision.ros.generation_worker import Duty, Generation
+from robot_vision.ros.generation_worker import Duty, Generation, be_nice
 
 REQUEST = GenerationRequest("a ball", 1, 3, 1.0, (4, 4))
 
@@ -106,6 +108,21 @@ def test_nothing_is_computed_after_a_job_was_told_to_end() -> None:
     assert queue.put(refused, 0) and queue.take() is refused
     generation.handle(refused)
     assert (answers[1].kind, answers[1].message) == ("refused", "steps: too many")
+
+
+def test_a_thread_that_is_nicer_already_stays_so() -> None:
+    """A node started with `nice -n 15` may not become less nice, unless it is root's."""
+    found: list[int] = []
+
+    def work() -> None:
+        for niceness in (15, 10):
+            be_nice(niceness)
+            found.append(os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert found[0] >= 15 and found[1] == found[0]
 
 
 def test_rest_is_in_proportion_to_work() -> None:

@@ -74,6 +74,8 @@ def test_only_the_masked_part_of_an_initial_image_changes(rig) -> None:
     """Image and mask arrive in the model as they were sent; without a preview in the goal there is none."""
     reply = rig.call(init_image=picture(), mask=mono(IMAGE_SIDE), strength=0.5, seed=1)
     assert reply.success, reply.message
+    made = pixels(reply.images[0])
+    assert (made[:, ::2] == 90).all() and (made[:, 1::2] != 90).mean() > 0.5
     without = rig.call(init_image=picture(), strength=0.5, seed=1)
     assert without.success and without.images[0].data != reply.images[0].data
     goal = rig.goal(init_image=picture(), strength=0.5)

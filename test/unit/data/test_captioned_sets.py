@@ -58,6 +58,11 @@ def test_a_record_without_a_colour_and_a_missing_image_are_named(tmp_path: Path)
     folder = _write(tmp_path, content)
     with pytest.raises(BagError, match=r"annotations\.json: is no file of .*'colour'"):
         list(captioned_images(folder))
+    content = _content()
+    content["images"][0]["file_name"] = 5
+    (folder / "annotations.json").write_text(json.dumps(content))
+    with pytest.raises(BagError, match=r"annotations\.json: is no file of .*'int'"):
+        list(captioned_images(folder))
     (folder / "annotations.json").write_text(json.dumps(_content()))
     (folder / "images" / "0.png").unlink()
     with pytest.raises(BagError, match=r"0\.png: missing"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -29,15 +30,27 @@ def _seen(*class_ids: int, score: float = 0.9) -> Detections:
     return Detections(boxes, np.full(len(class_ids), score, np.float32), np.array(class_ids, np.int64))
 
 
-def test_prompts_go_evenly_over_classes_colours_and_numbers() -> None:
-    asked = prompts_of(CLASSES, 3 * 12 * 3)
-    assert set(Counter(one.class_name for one in asked).values()) == {36}
-    assert set(Counter(one.number for one in asked).values()) == {36}
-    words = Counter(colour for one in asked for colour in COLOURS if colour in one.prompt.split())
-    assert set(words) == set(COLOURS)
-    assert len(set(words.values())) == 1
-    per_class = {(one.class_name, one.number) for one in asked}
-    assert len(per_class) == 9
+@pytest.mark.parametrize("classes", [1, 2, 3, 7, 80])
+def test_prompts_go_evenly_over_classes_colours_and_numbers(classes: int) -> None:
+    """Each with each, once in as many prompts as there are; colours are read from the words."""
+    names = [f"thing{number}x" for number in range(classes)]
+    asked = prompts_of(names, classes * 12 * 3)
+    colours = [next(colour for colour in COLOURS if colour in one.prompt.split()) for one in asked]
+    combinations = Counter((one.class_name, one.number, colour) for one, colour in zip(asked, colours, strict=True))
+    assert combinations == Counter(product(names, (1, 2, 3), COLOURS))
+
+
+def test_the_first_prompts_have_all_numbers_too() -> None:
+    asked = prompts_of(CLASSES, 9)
+    assert len({(one.class_name, one.number) for one in asked}) == 9
+
+
+def test_colours_and_numbers_that_a_model_does_not_know_are_not_asked_for() -> None:
+    known = {"a", "an", "two", "red", "green", "blue", *CLASSES, *(f"{name}s" for name in CLASSES), "boxes"}
+    asked = prompts_of(CLASSES, 18, lambda prompt: set(prompt.split()) <= known)
+    assert all(set(one.prompt.split()) <= known for one in asked)
+    assert len({one.prompt for one in asked}) == 18, "three classes, three colours, two numbers, each once"
+    assert {one.prompt for one in prompts_of(("ball",), 2, lambda prompt: prompt == "a ball")} == {"a ball"}
 
 
 def test_finding_and_counting_are_told_apart_by_class() -> None:

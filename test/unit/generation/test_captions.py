@@ -45,13 +45,18 @@ def test_grammar(subjects: list[Subject], text: str) -> None:
 
 
 def test_every_caption_is_made_of_its_vocabulary() -> None:
-    class_names, places = ("box", "traffic light"), ("wet sand",)
-    vocabulary = Vocabulary(caption_words(class_names, places), 30)
     rng = np.random.default_rng(1)
+    class_names, images = ("box", "traffic light"), []
     for _ in range(200):
         subjects = [Subject(str(rng.choice(class_names)), str(rng.choice(["", *COLOURS]))) for _ in range(8)]
-        rows = caption(subjects[: rng.integers(1, 4)], places[0], rng, keep=0.7)
-        assert vocabulary.tokens(rows).any()
+        images.append((subjects[: rng.integers(1, 4)], "wet sand"))
+    vocabulary = Vocabulary(caption_words(images), 30)
+    used = set()
+    for subjects, place in images * 3:
+        used |= set(vocabulary.tokens(caption(subjects, place, rng, keep=0.9)).tolist())
+    assert used - {0} == set(range(1, len(vocabulary.words) + 1)), "no word that captions never hold"
+    assert {"three", "traffic", "wet"} <= set(vocabulary.words)
+    assert "four" not in vocabulary.words
 
 
 @pytest.mark.parametrize(

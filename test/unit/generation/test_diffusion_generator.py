@@ -289,6 +289,16 @@ def test_networks_that_do_not_fit_together_are_an_error(tmp_path, entries, messa
         DiffusionGenerator(load_card(write_gaussian_model(tmp_path, **entries)), CPU)
 
 
+def test_a_decoder_that_gives_another_size_than_its_card_says_is_told_at_once(tmp_path):
+    card = write_gaussian_model(tmp_path)
+    image = {"name": "image", "size_wh": [16, 16], "colour": "RGB", "scale": 1.0}
+    write_card(tmp_path, "tiny_decoder", task="latent_decoder", output=image, latent={"size": 48})
+    write_card(tmp_path, "tiny_encoder", task="latent_encoder", output={"mean": "mean"}, latent={"size": 48},
+               input={**image, "resize": "stretch"})  # fmt: skip
+    with pytest.raises(ModelError, match=r"tiny_decoder\.onnx: expected .* \(1, 3, 16, 16\), got shape \(1, 3, 8, 8\)"):
+        DiffusionGenerator(load_card(card), CPU)
+
+
 def test_an_encoder_of_another_image_size_is_an_error(tmp_path):
     card = write_gaussian_model(tmp_path)
     image = {"size_wh": [16, 8], "colour": "RGB", "scale": 1.0, "resize": "stretch"}

@@ -25,6 +25,7 @@ def test_case_plural_digits_and_punctuation_make_no_difference(text: str) -> Non
 def test_plurals_in_es_and_words_that_end_in_s() -> None:
     assert WORDS.tokens("two boxes").tolist() == WORDS.tokens("two box").tolist()
     assert WORDS.tokens("a glass").tolist() == [1, 7, 0, 0, 0]
+    assert WORDS.tokens("one red ball").tolist() == WORDS.tokens("1 red ball").tolist() == [1, 3, 5, 0, 0]
     assert WORDS.tokens("an gray ball").tolist() == WORDS.tokens("a grey ball").tolist()
 
 

@@ -60,7 +60,9 @@ def test_a_model_without_classes_leaves_them_out():
         ("encoder", None, "missing; expected text"),
         ("decoder", None, "missing; expected text"),
         ("steps", 501, r"expected a whole number within \[1, 500\], got int 501"),
-        ("guidance", -1, "must not be negative, got -1"),
+        ("guidance", -1, "must be within \\[0, 100\\], got -1"),
+        ("guidance", 200, "must be within \\[0, 100\\], got 200"),
+        ("words", ["a", "Red"], "must be in lower case, got Red"),
         ("size_wh", [64, 64], "unknown key; known here are prediction, schedule"),
     ],
 )

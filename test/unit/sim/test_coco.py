@@ -10,6 +10,7 @@ import pytest
 
 from robot_vision.errors import InvalidValueError
 from robot_vision.sim import coco
+from robot_vision.sim.captioned import CaptionedConfig
 from robot_vision.sim.classes import CLASS_NAMES
 
 SIZE = (96, 72)
@@ -65,6 +66,8 @@ def test_processes_do_not_change_the_result(folder: Path, tmp_path: Path) -> Non
 def test_other_settings_in_the_same_folder_are_refused(folder: Path) -> None:
     with pytest.raises(InvalidValueError, match="other settings"):
         coco.write_dataset(coco.DatasetConfig(folder, images=7, seed_base=40, size_wh=(64, 48)))
+    with pytest.raises(InvalidValueError, match="other settings"):
+        coco.write_dataset(CaptionedConfig(folder, images=7, size_wh=SIZE, quality=92))
 
 
 @pytest.mark.parametrize("wrong", [{"images": 0}, {"jobs": 0}, {"quality": 0}])
