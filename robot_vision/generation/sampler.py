@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from robot_vision.errors import InvalidValueError
-from robot_vision.generation.schedule import NoiseSchedule, clean_from_prediction, linspace, quadratic, trailing
+from robot_vision.generation.schedule import NoiseSchedule, clean_from_prediction, even_log_snr, linspace, trailing
 from robot_vision.runtime.card_diffusion import Prediction
 from robot_vision.types import Float32Array, Float64Array, Int64Array
 
@@ -102,7 +102,6 @@ def dpmpp_2m_weights(levels: Float64Array) -> Weights:
     return Weights(first_order.sample, first_order.clean, change, first_order.noise)
 
 
-_SPACINGS = {"dpmpp_2m": quadratic, "ddim": trailing, "ddpm": linspace}
 _WEIGHTS = {"dpmpp_2m": dpmpp_2m_weights, "ddim": ddim_weights, "ddpm": ddpm_weights}
 
 
@@ -137,7 +136,7 @@ def plan(sampler: SamplerName, schedule: NoiseSchedule, steps: int, strength: fl
 
     Args:
         sampler: Which one. DDPM visits `linspace` time steps, as it was published with, DDIM `trailing` ones, and
-            DPM-Solver++ `quadratic` ones.
+            DPM-Solver++ those of `even_log_snr`.
         schedule: How noise grows.
         steps: How many, at least 1; fewer are made where there are not as many time steps.
         strength: Share of the time that is gone back, in (0, 1].
@@ -150,7 +149,11 @@ def plan(sampler: SamplerName, schedule: NoiseSchedule, steps: int, strength: fl
     """
     require_sampler(sampler)
     span = max(1, round(strength * schedule.timesteps))
-    timesteps = _SPACINGS[sampler](min(steps, span), span)
+    count = min(steps, span)
+    if sampler == "dpmpp_2m":
+        timesteps = even_log_snr(count, schedule.alphas_cumprod[:span])
+    else:
+        timesteps = linspace(count, span) if sampler == "ddpm" else trailing(count, span)
     return plan_over(sampler, timesteps, np.append(schedule.alphas_cumprod[timesteps], 1.0))
 
 

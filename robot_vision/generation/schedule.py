@@ -23,6 +23,7 @@ _LINEAR_BETAS = (1e-4, 0.02)
 _LINEAR_TIMESTEPS = 1000
 _COSINE_OFFSET = 0.008
 _LARGEST_BETA = 0.999
+_LEAST_LOG_SNR = -5.1
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,26 +127,33 @@ def linspace(steps: int, timesteps: int) -> Int64Array:
     return (2 * (timesteps - 1) * left + intervals) // (2 * intervals)
 
 
-def quadratic(steps: int, timesteps: int) -> Int64Array:
-    """Time steps that lie closer together the less noise is left, the noisiest among them.
+def even_log_snr(steps: int, alphas_cumprod: Float64Array) -> Int64Array:
+    """Time steps between which the signal-to-noise ratio grows evenly on a logarithmic scale.
 
-    Song et al., "Denoising Diffusion Implicit Models" (2021), appendix D.2, counted from the noisiest end as in
-    `trailing`. A solver of second order extrapolates over intervals of log-SNR, which even spacing makes ever longer
-    towards the end.
+    Lu et al., "DPM-Solver: A Fast ODE Solver for Diffusion Probabilistic Model Sampling in Around 10 Steps" (2022): the
+    solver's error depends on its steps in λ = ½ log(ᾱ / (1 - ᾱ)). λ begins at -5.1, where they let the cosine schedule
+    begin (at 0.9946 of the time), if it would begin lower; the first time step is the noisiest all the same.
 
     Args:
-        steps: How many, 1 to `timesteps`.
-        timesteps: Number of time steps T.
+        steps: How many, 1 to T.
+        alphas_cumprod: (T,) falling ᾱ after each time step.
 
     Returns:
-        (steps,) int64, falling from T - 1; all different, one apart where the square would have them closer.
+        (steps,) int64, falling from T - 1; all different, one apart where they would be closer.
 
     Raises:
-        InvalidValueError: If there are fewer than one or more than `timesteps`.
+        InvalidValueError: If there are fewer than one or more than T.
     """
+    timesteps = len(alphas_cumprod)
     _check(steps, timesteps)
-    left = np.arange(steps, 0, -1)
-    return np.maximum((2 * timesteps * left**2 + steps**2) // (2 * steps**2), left) - 1
+    log_snr = np.log(alphas_cumprod / (1 - alphas_cumprod)) / 2
+    wanted = np.linspace(max(log_snr[-1], min(_LEAST_LOG_SNR, log_snr[0])), log_snr[0], steps)
+    nearest = np.interp(wanted, log_snr[::-1], np.arange(timesteps)[::-1]).round().astype(np.int64)
+    found: Int64Array = np.maximum(nearest, np.arange(steps)[::-1])
+    found[0] = timesteps - 1
+    for number in range(1, steps):
+        found[number] = min(found[number], found[number - 1] - 1)
+    return found
 
 
 def _check(steps: int, timesteps: int) -> None:

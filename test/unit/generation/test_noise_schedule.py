@@ -10,12 +10,21 @@ from robot_vision.generation.schedule import (
     NoiseSchedule,
     add_noise,
     clean_from_prediction,
+    even_log_snr,
     linspace,
-    quadratic,
     trailing,
 )
 
-SPACINGS = (trailing, linspace, quadratic)
+
+def even_on_linear(steps, timesteps):
+    return even_log_snr(steps, NoiseSchedule.named("linear", timesteps).alphas_cumprod)
+
+
+def even_on_cosine(steps, timesteps):
+    return even_log_snr(steps, NoiseSchedule.named("cosine", timesteps).alphas_cumprod)
+
+
+SPACINGS = (trailing, linspace, even_on_linear, even_on_cosine)
 
 
 def test_the_linear_schedule_is_that_of_the_ddpm_paper():
@@ -87,9 +96,22 @@ def test_spacings_of_the_paper():
     assert linspace(10, 1000).tolist() == [999, 888, 777, 666, 555, 444, 333, 222, 111, 0]
 
 
-def test_quadratic_spacing_is_even_in_the_square_root_of_time():
-    assert quadratic(10, 1000).tolist() == [999, 809, 639, 489, 359, 249, 159, 89, 39, 9]
-    assert quadratic(5, 8).tolist() == [7, 4, 2, 1, 0]
+def test_even_log_snr_puts_equal_ratios_between_time_steps():
+    """ᾱ / (1 - ᾱ) falls by a factor of two a step here, so that every third step is what ten of thirty are."""
+    ratios = 2.0 ** -np.arange(-14, 14)
+    found = even_log_snr(10, ratios / (1 + ratios))
+    assert found.tolist() == [27, 24, 21, 18, 15, 12, 9, 6, 3, 0]
+
+
+def test_even_log_snr_leaves_out_what_is_noise_alone_but_for_the_first_step():
+    """On the cosine schedule the second step sees λ of about -5.1 plus an interval, not the last one's -10."""
+    schedule = NoiseSchedule.named("cosine", 1000)
+    levels = schedule.alphas_cumprod[even_log_snr(15, schedule.alphas_cumprod)]
+    log_snr = np.log(levels / (1 - levels)) / 2
+    assert log_snr[0] < -7
+    steps = np.diff(log_snr[1:])
+    assert log_snr[1] - (-5.1) == pytest.approx(np.median(steps), rel=0.1)
+    assert steps == pytest.approx(np.median(steps), rel=0.2)
 
 
 @pytest.mark.parametrize("spacing", SPACINGS)
