@@ -7,7 +7,6 @@ import inspect
 import logging
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -35,15 +34,6 @@ _FORMS = {
     "image": diffusers.AutoPipelineForImage2Image,
     "mask": diffusers.AutoPipelineForInpainting,
 }
-
-
-@dataclass
-class _Step:
-    """A `Progress`."""
-
-    step: int
-    total: int
-    images: Callable[[], UInt8Array]
 
 
 class DiffusersGenerator:
@@ -147,7 +137,7 @@ class DiffusersGenerator:
             nonlocal total
             total = int(getattr(pipeline, "num_timesteps", len(pipeline.scheduler.timesteps)))
             if index + 1 < total:
-                report(_Step(index + 1, total, partial(self._decoded, pipeline, tensors["latents"], request)))
+                report(Progress(index + 1, total, partial(self._decoded, pipeline, tensors["latents"], request)))
             return {}
 
         try:
@@ -160,11 +150,11 @@ class DiffusersGenerator:
         shape = (request.count, request.size_wh[1], request.size_wh[0], 3)
         if images.shape != shape:
             raise ModelError(f"{self._folder}: expected images of shape {shape}, the pipeline made {images.shape}")
-        images = _kept(images, request)
+        images = request.with_kept_pixels(images)
         for number, flagged in enumerate(getattr(output, "nsfw_content_detected", None) or (), start=1):
             if flagged:
                 _LOG.warning("image %d: withheld by the model's safety checker, which leaves it black", number)
-        return _Step(total, total, lambda: images)
+        return Progress(total, total, lambda: images)
 
     def _check_prompt(self, prompt: str) -> None:
         """Refuse a prompt that every tokenizer of the pipeline would cut off."""
@@ -185,7 +175,7 @@ class DiffusersGenerator:
             if getattr(pipeline, "safety_checker", None) is not None:
                 _, flagged = pipeline.run_safety_checker(decoded, self.device, vae.dtype)
                 images[np.asarray(flagged)] = 0
-        return _kept(images, request)
+        return request.with_kept_pixels(images)
 
 
 def _refusal(form: str, forms: Mapping[str, Any]) -> str:
@@ -320,13 +310,6 @@ def _arguments(request: GenerationRequest, known: Mapping[str, inspect.Parameter
 def _pixels(values: Any) -> UInt8Array:
     """(N, H, W, 3) uint8 from floats in [0, 1]."""
     return np.asarray(np.rint(np.clip(values, 0, 1) * 255), np.uint8)
-
-
-def _kept(images: UInt8Array, request: GenerationRequest) -> UInt8Array:
-    """The images with the initial one's own pixels where nothing was to be painted."""
-    if request.mask is None or request.init_rgb is None:
-        return images
-    return np.where(request.mask[..., None], images, request.init_rgb)
 
 
 def _one_line(error: Exception) -> str:

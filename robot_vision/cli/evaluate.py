@@ -33,7 +33,7 @@ _NEEDED: dict[str, tuple[str, ...]] = {
     "detector": ("matplotlib", "pycocotools"),
     "latent": ("matplotlib", "skimage", "sklearn"),
     "tracker": (),
-    "generation": (),
+    "generation": ("sklearn",),
 }
 _PACKAGES = {"skimage": "scikit-image", "sklearn": "scikit-learn"}
 _SESSION_OPTIONS = ("provider", "allow_cpu", "threads")

@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from robot_vision.latent.encoder import Encoder
     from robot_vision.types import Detections, Float64Array, UInt8Array
 
-_BATCH = 8
-
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments but those of the session.
@@ -92,7 +90,7 @@ def evaluate_generation(args: argparse.Namespace, session_params: SessionParams)
     first, steps = generators[args.samplers[0]], ways[0][1]
     detector = Detector(load_card(args.detector), session_params, DetectorParams())
     real = list(captioned_images(args.data))
-    asked = prompts_of(first.class_names or detector.class_names, args.count, partial(_accepts, first))
+    asked = prompts_of(first.class_names or detector.class_names, args.count, partial(_check_prompt, first))
     images, _ = _generated(first, [one.prompt for one in asked], steps, args.guidance, "asked for")
     found = answers(asked, _detected(detector, images), detector.class_names)
     distances, seconds = _distances(args, session_params, generators, real)
@@ -107,14 +105,10 @@ def evaluate_generation(args: argparse.Namespace, session_params: SessionParams)
     return 0
 
 
-def _accepts(generator: ImageGenerator, prompt: str) -> bool:
+def _check_prompt(generator: ImageGenerator, prompt: str) -> None:
     from robot_vision.generation.request import GenerationRequest  # noqa: PLC0415
 
-    try:
-        generator.check(GenerationRequest(prompt, 0, 1, 1.0, generator.defaults.size_wh))
-    except InvalidValueError:
-        return False
-    return True
+    generator.check(GenerationRequest(prompt, 0, 1, 1.0, generator.defaults.size_wh))
 
 
 def _way(text: str) -> tuple[str, int]:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from robot_vision.errors import InvalidValueError
 from robot_vision.evaluation.latent import frechet_distance
 from robot_vision.generation.captions import COLOURS, Subject, caption
 from robot_vision.types import Detections, Float64Array, UInt8Array
@@ -47,20 +48,22 @@ class Answered(NamedTuple):
 
 
 def prompts_of(
-    class_names: Sequence[str], count: int, accepts: Callable[[str], bool] = lambda _prompt: True
+    class_names: Sequence[str], count: int, check: Callable[[str], object] = lambda _prompt: None
 ) -> list[Asked]:
     """Prompts that go evenly over all classes, colours and numbers from one to three.
 
     Args:
         class_names: Classes that can be asked for.
         count: How many prompts.
-        accepts: Whether a model knows a prompt's words; colours and numbers that it does not know are left out.
+        check: Raises `InvalidValueError` for a prompt whose words a model does not know; such colours and numbers are
+            left out.
 
     Returns:
         The prompts, in a fixed order; any combination comes again after all others.
     """
-    colours = [colour for colour in COLOURS if accepts(_prompt(class_names[0], colour, 1))] or [""]
-    numbers = [n for n in range(1, MOST_OBJECTS + 1) if accepts(_prompt(class_names[0], colours[0], n))] or [1]
+    colours = [colour for colour in COLOURS if _passes(check, _prompt(class_names[0], colour, 1))] or [""]
+    counts = range(1, MOST_OBJECTS + 1)
+    numbers = [number for number in counts if _passes(check, _prompt(class_names[0], colours[0], number))] or [1]
     asked = []
     for place in range(count):
         turn, row = divmod(place, len(class_names))
@@ -68,6 +71,14 @@ def prompts_of(
         objects = numbers[(again + shade + row) % len(numbers)]
         asked.append(Asked(_prompt(class_names[row], colours[shade], objects), class_names[row], objects))
     return asked
+
+
+def _passes(check: Callable[[str], object], prompt: str) -> bool:
+    try:
+        check(prompt)
+    except InvalidValueError:
+        return False
+    return True
 
 
 def _prompt(class_name: str, colour: str, number: int) -> str:

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from functools import partial
 
 import cv2
@@ -40,15 +39,6 @@ from robot_vision.types import Float32Array, Int64Array, UInt8Array
 
 _DECISIVE = ("prediction", "schedule", "timesteps", "latent_shape", "latent_limit", "words", "max_words")
 """What of a card's `diffusion` decides the images, besides the networks."""
-
-
-@dataclass
-class _Progress:
-    """A `Progress`."""
-
-    step: int
-    total: int
-    images: Callable[[], UInt8Array]
 
 
 class DiffusionGenerator:
@@ -160,7 +150,7 @@ class DiffusionGenerator:
             self._predict, tokens, schedule, spec.prediction, guidance=request.guidance, limit=spec.latent_limit
         )
         for number, step in enumerate(denoise(predict, start, steps, rngs, kept), start=1):
-            yield _Progress(number, len(steps.timesteps), partial(self._images, step.clean, request))
+            yield Progress(number, len(steps.timesteps), partial(self._images, step.clean, request))
 
     def _predict(self, sample: Float32Array, timestep: float, tokens: Int64Array) -> Float32Array:
         times = np.full(len(sample), timestep, np.float32)
@@ -172,10 +162,7 @@ class DiffusionGenerator:
         return self._encoder.encode(rgb).reshape(self._spec.latent_shape)
 
     def _images(self, latents: Float32Array, request: GenerationRequest) -> UInt8Array:
-        images = np.stack([unit_to_rgb(self._decoded(latent)) for latent in latents])
-        if request.mask is None or request.init_rgb is None:
-            return images
-        return np.where(request.mask[..., None], images, request.init_rgb)
+        return request.with_kept_pixels(np.stack([unit_to_rgb(self._decoded(latent)) for latent in latents]))
 
     def _decoded(self, latent: Float32Array) -> Float32Array:
         return decoded_image(self._decoder_card, self._decoder.run(latent.reshape(1, -1))[self._decoder_output])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -73,20 +73,34 @@ class GenerationRequest:
                     f"{wanted}, got {image.dtype.name} of shape {image.shape}"
                 )
 
+    def with_kept_pixels(self, images: UInt8Array) -> UInt8Array:
+        """Images with the initial one's own pixels where nothing was to be painted.
 
-class Progress(Protocol):
+        Args:
+            images: (count, H, W, 3) uint8.
+
+        Returns:
+            The same shape; the images themselves where there is no mask.
+        """
+        if self.mask is None or self.init_rgb is None:
+            return images
+        return np.where(self.mask[..., None], images, self.init_rgb)
+
+
+@dataclass(frozen=True, eq=False)
+class Progress:
     """Where a generation stands after one step.
 
     Attributes:
         step: Steps done, from 1.
         total: Steps in all.
+        images: Gives the images as the model sees them now, (count, H, W, 3) uint8 RGB; after the last step, those of
+            the result.
     """
 
     step: int
     total: int
-
-    def images(self) -> UInt8Array:
-        """The images as the model sees them now, (count, H, W, 3) uint8 RGB; after the last step, the result."""
+    images: Callable[[], UInt8Array]
 
 
 @dataclass(frozen=True)

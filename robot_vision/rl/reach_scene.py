@@ -154,12 +154,10 @@ class ReachScene:
             stamp_ns: Time of the frame in nanoseconds.
         """
         from robot_vision.sim.cameras import look_at  # noqa: PLC0415
-        from robot_vision.sim.world import SimFrame  # noqa: PLC0415
+        from robot_vision.sim.world import SimFrame, segmented  # noqa: PLC0415
 
         rgb = self.render()
-        self._renderer.enable_segmentation_rendering()
-        segmentation = self._renderer.render()
-        self._renderer.disable_segmentation_rendering()
+        segmentation = segmented(self._renderer)
         camera = look_at(np.array(_CAMERA_M), np.zeros(3))
         truth = self._truth_reader.read(segmentation, self._data, camera)
         return SimFrame(rgb, stamp_ns, truth, camera, self._intrinsics)

@@ -20,7 +20,7 @@ from robot_vision.sim.ground_truth import GroundTruth, GroundTruthReader
 from robot_vision.sim.objects import ObjectBody, build_object
 from robot_vision.sim.surroundings import build_bare_ground
 from robot_vision.sim.textures import GROUNDS
-from robot_vision.sim.world import open_renderer
+from robot_vision.sim.world import open_renderer, seen_from
 from robot_vision.types import Float64Array, Int64Array, UInt8Array
 
 PLACES = tuple(GROUNDS)
@@ -33,7 +33,6 @@ _GAP_M = 0.015
 _PARKED_M = 40.0
 _MOST_HIDDEN = 0.25
 _TRIES = 20
-_OPTICAL_TO_MUJOCO = np.diag([1.0, -1.0, -1.0])
 
 
 @dataclass(frozen=True)
@@ -110,16 +109,7 @@ class _Pool:
             self._data.qpos[address : address + 3] = (x, y, self._objects[number].rest_height)
             self._data.qpos[address + 3 : address + 7] = (np.cos(yaw / 2), 0, 0, np.sin(yaw / 2))
         camera = _camera(rng, places, radii)
-        eye = int(self._model.body_mocapid[self._model.body("eye").id])
-        self._data.mocap_pos[eye] = camera.position
-        mujoco.mju_mat2Quat(self._data.mocap_quat[eye], (camera.rotation @ _OPTICAL_TO_MUJOCO).ravel())
-        mujoco.mj_kinematics(self._model, self._data)
-        mujoco.mj_camlight(self._model, self._data)
-        self._renderer.update_scene(self._data, camera="eye")
-        rgb = np.array(self._renderer.render())
-        self._renderer.enable_segmentation_rendering()
-        segmentation = self._renderer.render()
-        self._renderer.disable_segmentation_rendering()
+        rgb, segmentation = seen_from(camera, self._model, self._data, self._renderer)
         return rgb, self._reader.slots(segmentation), self._reader.read(segmentation, self._data, camera)
 
 

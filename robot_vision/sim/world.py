@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from robot_vision.errors import InvalidValueError, MissingDependencyError
 from robot_vision.sim.cameras import CAMERA_KINDS, CameraPose, Intrinsics, camera_path
@@ -99,7 +100,6 @@ class World:
         self._path = camera_path(config.camera, camera_rng)
         self._reader = GroundTruthReader(self.scene.model, self.scene.objects, self.intrinsics)
         self._renderer = open_renderer(self.scene.model, config.size_wh)
-        self._eye = int(self.scene.model.body_mocapid[self.scene.model.body("eye").id])
         self._steps = 0
 
     def __enter__(self) -> World:
@@ -128,15 +128,7 @@ class World:
         """The frame at the present simulated time."""
         time_s = self._steps * self.config.scene.timestep_s
         camera = self._path.pose(time_s)
-        self.data.mocap_pos[self._eye] = camera.position
-        mujoco.mju_mat2Quat(self.data.mocap_quat[self._eye], (camera.rotation @ _OPTICAL_TO_MUJOCO).ravel())
-        mujoco.mj_kinematics(self.scene.model, self.data)
-        mujoco.mj_camlight(self.scene.model, self.data)
-        self._renderer.update_scene(self.data, camera="eye")
-        rgb = np.array(self._renderer.render())
-        self._renderer.enable_segmentation_rendering()
-        segmentation = self._renderer.render()
-        self._renderer.disable_segmentation_rendering()
+        rgb, segmentation = seen_from(camera, self.scene.model, self.data, self._renderer)
         truth = self._reader.read(segmentation, self.data, camera)
         return SimFrame(rgb, START_NS + round(time_s * 1e9), truth, camera, self.intrinsics)
 
@@ -155,6 +147,39 @@ class World:
             due = first + number / self.config.rate_hz
             self.advance(due - self._steps * self.config.scene.timestep_s)
             yield self.render()
+
+
+def seen_from(camera: CameraPose, model: Any, data: Any, renderer: Any) -> tuple[UInt8Array, npt.NDArray[np.int32]]:
+    """What a camera sees.
+
+    Args:
+        camera: Where the model's camera `eye`, on the mocap body of the same name, is to be.
+        model: The compiled scene.
+        data: Its state; the camera is moved in it.
+        renderer: From `open_renderer`.
+
+    Returns:
+        (H, W, 3) uint8 RGB, and the segmentation as `segmented` gives it.
+    """
+    eye = int(model.body_mocapid[model.body("eye").id])
+    data.mocap_pos[eye] = camera.position
+    mujoco.mju_mat2Quat(data.mocap_quat[eye], (camera.rotation @ _OPTICAL_TO_MUJOCO).ravel())
+    mujoco.mj_kinematics(model, data)
+    mujoco.mj_camlight(model, data)
+    renderer.update_scene(data, camera="eye")
+    return np.array(renderer.render()), segmented(renderer)
+
+
+def segmented(renderer: Any) -> npt.NDArray[np.int32]:
+    """Which geom each pixel shows, of the scene that a renderer was updated with last.
+
+    Returns:
+        (H, W, 2) int32 pairs of MuJoCo id and type.
+    """
+    renderer.enable_segmentation_rendering()
+    segmentation = np.asarray(renderer.render(), np.int32)
+    renderer.disable_segmentation_rendering()
+    return segmentation
 
 
 def open_renderer(model: Any, size_wh: tuple[int, int]) -> Any:

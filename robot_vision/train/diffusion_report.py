@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from robot_vision.errors import InvalidValueError
 from robot_vision.evaluation.generation import prompts_of
-from robot_vision.generation.prompt import Vocabulary
 from robot_vision.generation.sampler import clean_predictor, denoise, plan, standard_normal
 from robot_vision.train.diffusion_autoencoder import decoding
 from robot_vision.train.diffusion_data import DescribedSet
@@ -33,7 +30,7 @@ def write_samples(path: Path, fit: DiffusionFit, images: DescribedSet) -> None:
         images: Training images, for the names of the classes.
     """
     class_names = images.class_names()[:_COLUMNS]
-    asked = prompts_of(class_names, len(class_names) * _ROWS, partial(_accepts, fit.vocabulary))
+    asked = prompts_of(class_names, len(class_names) * _ROWS, fit.vocabulary.tokens)
     tokens = np.stack([fit.vocabulary.tokens(one.prompt) for one in asked])
     rngs = [np.random.default_rng([fit.settings.seed, number]) for number in range(len(asked))]
     predict = clean_predictor(
@@ -45,14 +42,6 @@ def write_samples(path: Path, fit: DiffusionFit, images: DescribedSet) -> None:
     sheet = np.concatenate([_strip(rgb[row : row + len(class_names)]) for row in range(0, len(rgb), len(class_names))])
     path.parent.mkdir(parents=True, exist_ok=True)
     cv2.imwrite(str(path), cv2.resize(sheet[..., ::-1], None, fx=2, fy=2, interpolation=cv2.INTER_NEAREST))
-
-
-def _accepts(vocabulary: Vocabulary, prompt: str) -> bool:
-    try:
-        vocabulary.tokens(prompt)
-    except InvalidValueError:
-        return False
-    return True
 
 
 def _strip(images: UInt8Array) -> UInt8Array:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from functools import partial
 from itertools import product
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from robot_vision.errors import InvalidValueError
 from robot_vision.evaluation.generation import (
     LEAST_SCORE,
     Answered,
@@ -47,10 +49,15 @@ def test_the_first_prompts_have_all_numbers_too() -> None:
 
 def test_colours_and_numbers_that_a_model_does_not_know_are_not_asked_for() -> None:
     known = {"a", "an", "two", "red", "green", "blue", *CLASSES, *(f"{name}s" for name in CLASSES), "boxes"}
-    asked = prompts_of(CLASSES, 18, lambda prompt: set(prompt.split()) <= known)
+
+    def check(prompt: str, words: set[str] = known) -> None:
+        if not set(prompt.split()) <= words:
+            raise InvalidValueError("unknown words")
+
+    asked = prompts_of(CLASSES, 18, check)
     assert all(set(one.prompt.split()) <= known for one in asked)
     assert len({one.prompt for one in asked}) == 18, "three classes, three colours, two numbers, each once"
-    assert {one.prompt for one in prompts_of(("ball",), 2, lambda prompt: prompt == "a ball")} == {"a ball"}
+    assert {one.prompt for one in prompts_of(("ball",), 2, partial(check, words={"a", "ball"}))} == {"a ball"}
 
 
 def test_finding_and_counting_are_told_apart_by_class() -> None:

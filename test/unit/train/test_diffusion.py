@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import shutil
 
@@ -15,28 +14,22 @@ torch = pytest.importorskip("torch", reason="needs torch: run `make train-env`")
 pytest.importorskip("onnx", reason="needs onnx: run `make train-env`")
 pytest.importorskip("matplotlib", reason="needs matplotlib: run `make train-env`")
 
+from train_command import run_training  # noqa: E402
+
 from robot_vision.cli.main import main  # noqa: E402
 from robot_vision.errors import BagError, InvalidValueError, ModelError  # noqa: E402
 from robot_vision.generation.diffusion import DiffusionGenerator  # noqa: E402
 from robot_vision.generation.request import GenerationRequest  # noqa: E402
 from robot_vision.params import SessionParams  # noqa: E402
 from robot_vision.runtime.card import load_card  # noqa: E402
-from robot_vision.train.diffusion import configure, run  # noqa: E402
+from robot_vision.train import diffusion  # noqa: E402
 
 TINY = ["--out", "models", "--work", "work", "--threads", "1", "--size-px", "32", "--width", "8", "--batch-size", "6"]
 SHORT = ["--autoencoder-epochs", "1", "--epochs", "2", "--sample-every", "2"]
 
 
 def train(folder, *words):
-    parser = argparse.ArgumentParser()
-    configure(parser)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        threads = torch.get_num_threads()
-        try:
-            assert run(parser.parse_args([*TINY, *words])) == 0
-        finally:
-            torch.set_num_threads(threads)
+    run_training(diffusion, folder, *TINY, *words)
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +71,6 @@ def test_a_resumed_run_gives_the_same_weights(trained, tmp_path):
     write_shapes(tmp_path / "shapes", 12)
     words = ["--data", "shapes", "--name", "shapes", "--autoencoder-epochs", "1", "--sample-every", "2"]
     stopped = pytest.MonkeyPatch()
-    from robot_vision.train import diffusion  # noqa: PLC0415
 
     def stop(fit, *_):
         if fit.epochs_done == 2:

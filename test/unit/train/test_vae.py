@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 
 import cv2
@@ -15,13 +14,15 @@ torch = pytest.importorskip("torch", reason="needs torch: run `make train-env`")
 pytest.importorskip("onnx", reason="needs onnx: run `make train-env`")
 pytest.importorskip("matplotlib", reason="needs matplotlib: run `make train-env`")
 
+from train_command import run_training  # noqa: E402
+
 from robot_vision.errors import InvalidValueError, ModelError  # noqa: E402
 from robot_vision.latent.crops import CropEncoder  # noqa: E402
 from robot_vision.latent.decoder import Decoder  # noqa: E402
 from robot_vision.latent.encoder import Encoder  # noqa: E402
 from robot_vision.params import EncoderParams, SessionParams  # noqa: E402
 from robot_vision.runtime.card import load_card  # noqa: E402
-from robot_vision.train.vae import configure, run  # noqa: E402
+from robot_vision.train import vae  # noqa: E402
 from robot_vision.types import Detections, Frame  # noqa: E402
 
 KINDS = ("vae", "ae", "dae", "pca")
@@ -31,15 +32,7 @@ FIT = ["--epochs", "1", "--batch-size", "9"]
 
 
 def train(folder, *words):
-    parser = argparse.ArgumentParser()
-    configure(parser)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        threads = torch.get_num_threads()
-        try:
-            assert run(parser.parse_args([*OPTIONS, *words])) == 0
-        finally:
-            torch.set_num_threads(threads)
+    run_training(vae, folder, *OPTIONS, *words)
 
 
 @pytest.fixture(scope="module")
