@@ -85,11 +85,12 @@ class _Pool:
 
     def arranged(self, rng: np.random.Generator) -> Rendered:
         """Objects in other places, seen from another side; all of them well visible."""
+        chosen = _choice(rng)
         for attempt in range(_TRIES):
-            # One object alone always fits.
-            chosen = _choice(rng)[: 1 if attempt > _TRIES // 2 else None]
-            rgb, slots, truth = self._view(rng, chosen)
-            seen = len(truth) == len(chosen) and not truth.truncation.any() and bool(truth.labelled.all())
+            # The choice stays, or what is hard to show would be rare; one object alone always fits.
+            shown = chosen[: 1 if attempt > _TRIES // 2 else None]
+            rgb, slots, truth = self._view(rng, shown)
+            seen = len(truth) == len(shown) and not truth.truncation.any() and bool(truth.labelled.all())
             if seen and float(truth.occlusion.max()) <= _MOST_HIDDEN:
                 break
         rows = object_records(truth)
@@ -103,12 +104,13 @@ class _Pool:
         for number, address in enumerate(self._addresses):
             self._data.qpos[address : address + 3] = (_PARKED_M + number, 0, -5)
         radii = [self._objects[number].radius for number in chosen]
-        places = _places(rng, radii)
+        height = max(_height(self._objects[number]) for number in chosen)
+        places = _places(rng, radii, height)
         for number, (x, y) in zip(chosen, places, strict=True):
             address, yaw = self._addresses[number], rng.uniform(0, 2 * np.pi)
             self._data.qpos[address : address + 3] = (x, y, self._objects[number].rest_height)
             self._data.qpos[address + 3 : address + 7] = (np.cos(yaw / 2), 0, 0, np.sin(yaw / 2))
-        camera = _camera(rng, places, radii)
+        camera = _camera(rng, places, radii, height)
         rgb, segmentation = seen_from(camera, self._model, self._data, self._renderer)
         return rgb, self._reader.slots(segmentation), self._reader.read(segmentation, self._data, camera)
 
@@ -144,9 +146,14 @@ def _choice(rng: np.random.Generator) -> list[int]:
     return [kind * _COPIES + kinds[:i].count(kind) for i, kind in enumerate(kinds)]
 
 
-def _places(rng: np.random.Generator, radii: list[float]) -> Float64Array:
-    """(N, 2) places in metres, about the origin, as near to each other as they fit without touching."""
-    spread = 0.8 * max(radii) * (len(radii) - 1) + 1e-6
+def _height(one: ObjectBody) -> float:
+    """How far an object that stands rises above the floor, in metres."""
+    return one.rest_height + max(float(hull[:, 2].max()) for hull in one.hulls)
+
+
+def _places(rng: np.random.Generator, radii: list[float], height: float) -> Float64Array:
+    """(N, 2) places in metres, about the origin, as near as objects fit without touching; taller ones hide more."""
+    spread = 0.8 * max(*radii, height / 2) * (len(radii) - 1) + 1e-6
     while True:
         for _ in range(_TRIES):
             places = rng.uniform(-spread, spread, (len(radii), 2))
@@ -158,13 +165,13 @@ def _places(rng: np.random.Generator, radii: list[float]) -> Float64Array:
         spread *= 1.1
 
 
-def _camera(rng: np.random.Generator, places: Float64Array, radii: list[float]) -> CameraPose:
+def _camera(rng: np.random.Generator, places: Float64Array, radii: list[float], height: float) -> CameraPose:
     """A camera that looks down at all objects from any side, as near as they fit, or a little further."""
-    reach = max(float(np.hypot(*place)) + max(radius, 0.1) for place, radius in zip(places, radii, strict=True))
-    reach *= float(rng.uniform(1.0, 1.3))
+    flat_reach = max(float(np.hypot(*place)) + radius for place, radius in zip(places, radii, strict=True))
+    reach = max(float(np.hypot(flat_reach, height / 2)), 0.1) * float(rng.uniform(1.0, 1.3))
     distance = reach / np.tan(np.deg2rad(_FOVY_DEG) / 2) + 0.1
     azimuth, elevation = rng.uniform(0, 2 * np.pi), np.deg2rad(rng.uniform(28, 55))
     flat = np.cos(elevation)
     direction = np.array([np.cos(azimuth) * flat, np.sin(azimuth) * flat, np.sin(elevation)])
-    target = np.append(rng.uniform(-0.12, 0.12, 2) * reach, 0.08)
+    target = np.append(rng.uniform(-0.12, 0.12, 2) * reach, height / 2)
     return look_at(target + distance * direction, target)

@@ -92,11 +92,15 @@ class AveragedWeights:
         self.updates += 1
         decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
         current = network.state_dict()
+        averages, values = [], []
         for name, average in self.network.state_dict().items():
             if average.dtype.is_floating_point:
-                average.lerp_(current[name], 1 - decay)
+                averages.append(average)
+                values.append(current[name])
             else:
                 average.copy_(current[name])
+        # All in one go, or a GPU would wait for each.
+        torch._foreach_lerp_(averages, values, 1 - decay)
 
     def state_dict(self) -> dict[str, Any]:
         """Everything `load_state_dict` needs."""

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from robot_vision.train.diffusion_data import DescribedSet
     from robot_vision.train.diffusion_fit import DiffusionFit
 
-CAPTIONED_IMAGES = 24_000
+CAPTIONED_IMAGES = 48_000
 CAPTIONED_SEED_BASE = 2_000_000
 """Seed of the first rendered scene."""
 _RENDERING = f"robot_vision sim captioned --images {CAPTIONED_IMAGES} --seed-base {CAPTIONED_SEED_BASE}"
@@ -72,6 +72,7 @@ def train_diffusion(sources: FrameSources, training: DiffusionTraining, settings
     from robot_vision.train.common import pick_device  # noqa: PLC0415
     from robot_vision.train.diffusion_export import export_generator  # noqa: PLC0415
     from robot_vision.train.diffusion_fit import DiffusionFit  # noqa: PLC0415
+    from robot_vision.train.diffusion_report import write_samples  # noqa: PLC0415
 
     if training.threads:
         torch.set_num_threads(training.threads)
@@ -84,10 +85,14 @@ def train_diffusion(sources: FrameSources, training: DiffusionTraining, settings
         fit.restore(checkpoint)
     while not fit.finished:
         entry = fit.run_epoch(images)
-        fit.save(checkpoint)
         shown = ", ".join(f"{key} {value:.5g}" for key, value in entry.items())
         print(f"epoch {fit.epochs_done}: {shown}", flush=True)
-        _draw(fit, images, training, name)
+        if fit.finished or fit.epochs_done % training.save_every == 0:
+            fit.save(checkpoint)
+            _draw_curves(fit, training, name)
+        trained = fit.epochs_done - settings.autoencoder_epochs
+        if trained > 0 and (fit.finished or trained % training.sample_every == 0):
+            write_samples(training.work / f"{name}_samples_{trained:03d}.png", fit, images)
     facts = {
         "command": command_line(sources.command("robot_vision train diffusion"), training, settings),
         "data": images.text, "images": len(images.rgb),
@@ -132,13 +137,9 @@ def _rendered(folder: Path, jobs: int) -> Path:
     return folder
 
 
-def _draw(fit: DiffusionFit, images: DescribedSet, training: DiffusionTraining, name: str) -> None:
+def _draw_curves(fit: DiffusionFit, training: DiffusionTraining, name: str) -> None:
     from robot_vision.train.curves import Panel, write_panels  # noqa: PLC0415
-    from robot_vision.train.diffusion_report import write_samples  # noqa: PLC0415
 
     panels = [Panel("mean absolute error of the autoencoder", {"training": "l1"}),
               Panel("squared error of the denoiser", {"training": "loss"})]  # fmt: skip
     write_panels(training.work / f"{name}_curves.png", fit.history, panels)
-    done = fit.epochs_done - fit.settings.autoencoder_epochs
-    if done > 0 and (done % training.sample_every == 0 or fit.finished):
-        write_samples(training.work / f"{name}_samples_{done:03d}.png", fit, images)

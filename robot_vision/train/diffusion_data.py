@@ -44,23 +44,29 @@ class DescribedSet:
         """All words that captions of these images may hold."""
         return Vocabulary(caption_words(zip(self.subjects, self.places, strict=True)), MAX_WORDS)
 
-    def tokens(
-        self, rows: Int64Array, vocabulary: Vocabulary, rng: np.random.Generator, keep: float = 1.0
+    def captions(
+        self, vocabulary: Vocabulary, rng: np.random.Generator, wordings: int, keep: float = 1.0
     ) -> Int64Array:
-        """Captions of some images, each worded anew.
+        """Captions of all images, each worded several times.
 
         Args:
-            rows: (B,) which images.
             vocabulary: Numbers the words.
             rng: See `captions.caption`.
+            wordings: Captions of each image.
             keep: See there.
 
         Returns:
-            (B, max_words) int64; captions that are too long end in the middle.
+            (N, wordings, max_words) int64; captions that are too long end in the middle.
         """
-        texts = (caption(self.subjects[row], self.places[row], rng, keep) for row in rows)
-        shortened = (" ".join(text.split()[: vocabulary.max_words]) for text in texts)
-        return np.stack([vocabulary.tokens(text) for text in shortened])
+        numbered: dict[str, Int64Array] = {}
+        rows = []
+        for subjects, place in zip(self.subjects, self.places, strict=True):
+            for _ in range(wordings):
+                text = caption(subjects, place, rng, keep)
+                if text not in numbered:
+                    numbered[text] = vocabulary.tokens(" ".join(text.split()[: vocabulary.max_words]))
+                rows.append(numbered[text])
+        return np.stack(rows).reshape(len(self.subjects), wordings, -1)
 
 
 def described_images(images: Images, model: str) -> Iterator[Described]:

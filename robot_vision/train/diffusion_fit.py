@@ -7,9 +7,8 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 from tqdm import tqdm
@@ -29,12 +28,14 @@ from robot_vision.train.diffusion_autoencoder import encode, normalise, train_ep
 from robot_vision.train.diffusion_data import DescribedSet
 from robot_vision.train.diffusion_model import DOWNSAMPLING, Denoiser, DenoiserShape, ImageAutoencoder
 from robot_vision.train.diffusion_settings import DiffusionSettings
-from robot_vision.types import Int64Array, UInt8Array
+from robot_vision.types import Int64Array
 
 GRADIENT_NORM_LIMIT = 1.0
 WARMUP_STEPS = 300
 COOLDOWN = 0.25
 """Share of the denoiser's steps over which the learning rate falls."""
+WORDINGS = 8
+"""Captions of each image, drawn once."""
 _TRAINED = ("autoencoder", "autoencoder_optimizer", "denoiser", "optimizer", "average")
 
 
@@ -71,7 +72,8 @@ class DiffusionFit:
         self.history: list[dict[str, float]] = []
         self.schedule = NoiseSchedule.named(settings.schedule, settings.timesteps)
         self._bfloat16 = supports_bfloat16(device)
-        self._latents: Tensor | None = None
+        self._levels = torch.from_numpy(self.schedule.alphas_cumprod).to(device)
+        self._material: _Material | None = None
 
     @property
     def epochs_done(self) -> int:
@@ -108,10 +110,11 @@ class DiffusionFit:
     def _denoiser_epoch(self, images: DescribedSet, epoch: int) -> dict[str, float]:
         start_s = time.perf_counter()
         settings = self.settings
-        latents = self._both_ways(images.rgb)
+        if self._material is None:
+            self._material = self._prepared(images)
         rng = generator(settings.seed, 2, epoch)
-        noise_source = torch.Generator().manual_seed(int(rng.integers(2**62)))
-        order = rng.permutation(len(images.rgb))
+        chance = torch.Generator(self.device).manual_seed(int(rng.integers(2**62)))
+        order = torch.from_numpy(rng.permutation(len(images.rgb))).to(self.device)
         count = max(1, len(order) // settings.batch_size)
         total = settings.epochs * count
         losses = []
@@ -120,39 +123,33 @@ class DiffusionFit:
             rows = order[step * settings.batch_size : (step + 1) * settings.batch_size]
             for group in self.optimizer.param_groups:
                 group["lr"] = settings.learning_rate * rate_factor(epoch * count + step, total)
-            tokens = images.tokens(rows, self.vocabulary, rng, settings.keep_words)
-            tokens[rng.random(len(rows)) < settings.no_prompt] = 0
-            clean = latents[torch.from_numpy(rng.integers(0, 2, len(rows))), torch.from_numpy(rows)]
-            losses.append(self._step(clean, tokens, noise_source))
+            losses.append(self._step(*self._material.batch(rows, settings.no_prompt, chance), chance))
         mean = torch.stack(losses).mean().item()
         if not math.isfinite(mean):
             raise ModelError(f"training diverged in epoch {epoch + 1}; lower --learning-rate")
         return {"loss": mean, "seconds": time.perf_counter() - start_s}
 
-    def _step(self, clean: Tensor, tokens: Int64Array, noise_source: torch.Generator) -> Tensor:
+    def _prepared(self, images: DescribedSet) -> _Material:
+        settings = self.settings
+        both_ways = torch.stack([encode(self.autoencoder, images.rgb, mirror) for mirror in (False, True)])
+        captions = images.captions(self.vocabulary, generator(settings.seed, 3), WORDINGS, settings.keep_words)
+        latents = both_ways.unflatten(2, self.latent_shape).to(self.device)
+        return _Material(latents, torch.from_numpy(captions).to(self.device))
+
+    def _step(self, clean: Tensor, tokens: Tensor, chance: torch.Generator) -> Tensor:
         """One step on the simple loss, DDPM eq. 14, or its counterpart for v (Salimans & Ho 2022, appendix D)."""
-        clean = clean.unflatten(1, self.latent_shape)
-        noise = torch.randn(clean.shape, generator=noise_source)
-        timestep = torch.randint(0, self.settings.timesteps, (len(clean),), generator=noise_source)
-        noisy, target = noised(clean, noise, timestep, self.schedule, self.settings.prediction)
+        noise = torch.randn(clean.shape, generator=chance, device=self.device)
+        timestep = torch.randint(self.settings.timesteps, clean.shape[:1], generator=chance, device=self.device)
+        noisy, target = noised(clean, noise, self._levels[timestep], self.settings.prediction)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self._bfloat16):
-            predicted = self.denoiser(
-                noisy.to(self.device, memory_format=_LAYOUT), timestep.float().to(self.device),
-                torch.from_numpy(tokens).to(self.device),
-            )  # fmt: skip
-        loss = (predicted.float() - target.to(self.device)).square().mean()
+            predicted = self.denoiser(noisy.to(memory_format=_LAYOUT), timestep.float(), tokens)
+        loss = (predicted.float() - target).square().mean()
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.denoiser.parameters(), GRADIENT_NORM_LIMIT)
         self.optimizer.step()
         self.average.update(self.denoiser)
         return loss.detach()
-
-    def _both_ways(self, rgb: UInt8Array) -> Tensor:
-        """Latents of the images as they are and mirrored, (2, N, D), made once."""
-        if self._latents is None:
-            self._latents = torch.stack([encode(self.autoencoder, rgb, mirror) for mirror in (False, True)])
-        return self._latents
 
     def save(self, path: Path) -> None:
         """Write a checkpoint.
@@ -196,6 +193,26 @@ class DiffusionFit:
         self.history = state["history"]
 
 
+class _Material(NamedTuple):
+    """What the denoiser learns from, on its device.
+
+    Attributes:
+        latents: (2, N, C, h, w) of the images as they are, and mirrored left to right.
+        captions: (N, K, L) int64 tokens.
+    """
+
+    latents: Tensor
+    captions: Tensor
+
+    def batch(self, rows: Tensor, no_prompt: float, chance: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Latents (B, C, h, w) and tokens (B, L) of some images, in one of their forms, some without a caption."""
+        shape, device = rows.shape, rows.device
+        mirrored = torch.randint(len(self.latents), shape, generator=chance, device=device)
+        wording = torch.randint(self.captions.shape[1], shape, generator=chance, device=device)
+        said = torch.rand(shape, generator=chance, device=device) >= no_prompt
+        return self.latents[mirrored, rows], self.captions[rows, wording] * said[:, None]
+
+
 _LAYOUT: Any = torch.channels_last
 
 
@@ -217,23 +234,19 @@ def rate_factor(step: int, total_steps: int) -> float:
     return min(1.0, (step + 1) / WARMUP_STEPS) * (1 - math.sqrt(fallen))
 
 
-def noised(
-    clean: Tensor, noise: Tensor, timestep: Tensor, schedule: NoiseSchedule, prediction: str
-) -> tuple[Tensor, Tensor]:
+def noised(clean: Tensor, noise: Tensor, level: Tensor, prediction: str) -> tuple[Tensor, Tensor]:
     """Noisy latents, and what the denoiser is to say about them.
 
     Args:
         clean: (N, C, h, w) x_0.
         noise: The same shape, standard normal.
-        timestep: (N,) int64.
-        schedule: How noise grows.
+        level: (N,) float64, the schedule's cumulative alphas at the time steps.
         prediction: `epsilon` or `v`.
 
     Returns:
         x_t (DDPM eq. 4), and the noise or v (Salimans & Ho 2022, section 4), of the same shape.
     """
-    signal = torch.from_numpy(np.sqrt(schedule.alphas_cumprod)).float()[timestep][:, None, None, None]
-    spread = torch.from_numpy(np.sqrt(1 - schedule.alphas_cumprod)).float()[timestep][:, None, None, None]
+    signal, spread = (share.sqrt().to(clean.dtype)[:, None, None, None] for share in (level, 1 - level))
     noisy = signal * clean + spread * noise
     return noisy, noise if prediction == "epsilon" else signal * noise - spread * clean
 

@@ -88,6 +88,7 @@ class DiffusionTraining:
         default=Path("runs/diffusion"),
         metadata=about("folder of checkpoint, rendered images, curves and sample sheets", shown=False),
     )
+    save_every: int = field(default=1, metadata=about("epochs between checkpoints and curves", shown=False))
     sample_every: int = field(default=5, metadata=about("epochs between sample sheets", shown=False))
     resume: bool = field(default=False, metadata=about("continue from the checkpoint in the work folder", shown=False))
     jobs: int = field(default=2, metadata=about("processes that render the simulated world", shown=False))
@@ -96,5 +97,6 @@ class DiffusionTraining:
     def __post_init__(self) -> None:
         if self.size_px < 16 or self.size_px % 16:
             raise InvalidValueError(f"size_px: must be a positive multiple of 16, got {self.size_px}")
-        if self.sample_every < 1:
-            raise InvalidValueError(f"sample_every: must be at least 1, got {self.sample_every}")
+        for name in ("save_every", "sample_every"):
+            if getattr(self, name) < 1:
+                raise InvalidValueError(f"{name}: must be at least 1, got {getattr(self, name)}")

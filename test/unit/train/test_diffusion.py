@@ -76,7 +76,7 @@ def test_a_resumed_run_gives_the_same_weights(trained, tmp_path):
         if fit.epochs_done == 2:
             raise KeyboardInterrupt
 
-    stopped.setattr(diffusion, "_draw", stop)
+    stopped.setattr(diffusion, "_draw_curves", stop)
     with pytest.raises(KeyboardInterrupt):
         train(tmp_path, *words, "--epochs", "2")
     stopped.undo()

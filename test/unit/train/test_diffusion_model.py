@@ -70,9 +70,9 @@ def test_what_is_learnt_is_what_the_sampler_takes_it_for(prediction):
     rng = np.random.default_rng(0)
     clean, noise = (rng.standard_normal((1, 2, 3, 3)).astype(np.float32) for _ in range(2))
     for step in (0, 20, 45):
-        time = torch.tensor([step])
-        noisy, target = noised(torch.from_numpy(clean), torch.from_numpy(noise), time, schedule, prediction)
         level = float(schedule.alphas_cumprod[step])
+        levels = torch.tensor([level], dtype=torch.float64)
+        noisy, target = noised(torch.from_numpy(clean), torch.from_numpy(noise), levels, prediction)
         np.testing.assert_allclose(noisy.numpy(), add_noise(clean, noise, level), atol=1e-6)
         recovered = clean_from_prediction(prediction, noisy.numpy(), target.numpy(), level)
         np.testing.assert_allclose(recovered, clean, atol=2e-5 / np.sqrt(level))
