@@ -15,6 +15,7 @@ from robot_vision.ros.clocks import STEADY_CLOCK
 from robot_vision.ros.outputs import of_camera
 from robot_vision.ros.statistics import PERCENTILES, Durations
 from robot_vision.runtime.card import ModelCard
+from robot_vision.runtime.device_memory import device_memory
 from robot_vision.runtime.session import Session
 
 PERIOD_S = 1.0
@@ -74,7 +75,8 @@ class Diagnostics:
         message.status += self._name_status()
         for name, (durations, facts) in self._stages.items():
             counts = {"frames": str(durations.rate.count), "rate_hz": f"{durations.rate.hz():.2f}"}
-            values = {**facts(), **counts, **_percentile_values("", durations)}
+            known = facts()
+            values = {**known, **_memory_values(known.get("device", "")), **counts, **_percentile_values("", durations)}
             message.status.append(self._status(name, *self._health(_stage_health, durations), values))
         self._publisher.publish(message)
 
@@ -135,6 +137,14 @@ def session_facts(card: ModelCard, session: Session) -> dict[str, str]:
         "model": card.name, "model_sha256": card.sha256, "provider": session.provider, "device": session.device,
         "max_batch": str(session.max_batch),
     }  # fmt: skip
+
+
+def _memory_values(device: str) -> dict[str, str]:
+    memory = device_memory(device)
+    if memory is None:
+        return {}
+    used_mb, total_mb = (f"{value / 1e6:.0f}" for value in memory)
+    return {"device_memory_used_mb": used_mb, "device_memory_total_mb": total_mb}
 
 
 def _stage_health(durations: Durations) -> tuple[bytes, str]:

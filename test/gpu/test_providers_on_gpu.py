@@ -17,6 +17,7 @@ from robot_vision.detection.yolo import Detector
 from robot_vision.params import DetectorParams, SessionParams
 from robot_vision.ros.networks import open_detectors
 from robot_vision.runtime.card import load_card
+from robot_vision.runtime.device_memory import device_memory
 from robot_vision.shipped import shared_file
 from robot_vision.types import Detections
 
@@ -93,3 +94,11 @@ def test_what_tensorrt_compiled_is_found_again(provider: str, tmp_path: Path) ->
     assert engines
     detections_of(Detector(load_card("simworld_yolo"), session_params(provider, tmp_path), DetectorParams()))
     assert {path: path.stat().st_mtime_ns for path in tmp_path.glob("*.engine")} == engines
+
+
+def test_the_memory_of_the_device_is_known(provider: str, tmp_path: Path) -> None:
+    """Diagnostics show what all programs on the GPU take together; a network that was opened takes some of it."""
+    detector = Detector(load_card("simworld_yolo"), session_params(provider, tmp_path), DetectorParams())
+    memory = device_memory(detector.session.device)
+    assert memory is not None
+    assert 50e6 < memory.used_bytes < memory.total_bytes
