@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from robot_vision.ros.convert import frame_from_compressed, frame_from_image
 from robot_vision.ros.finding import Finding
 from robot_vision.ros.graph import read_graph
 from robot_vision.ros.outputs import of_camera
+from robot_vision.ros.pacing import Pace
 from robot_vision.ros.qos import camera_qos
 from robot_vision.ros.reader import Arrival, NewestReader
 from robot_vision.ros.statistics import Durations, FrameCounters
@@ -72,7 +74,7 @@ class CameraIntake:
     The first decodes a frame and prepares it, the second runs the networks, which do not hold the interpreter's lock,
     the third publishes results: successive frames overlap, in order, and the networks do not wait for the rest. The
     first takes a frame from the middleware only when the one before is with the networks and no result waits to be
-    published. So under overload a frame waits once before each part, for about as long as the slowest part takes, and
+    published, and then only when the networks are about to end (`Pace`). So under overload a frame hardly waits, and
     what a fast camera sends in vain costs nothing.
 
     Attributes:
@@ -119,6 +121,7 @@ class CameraIntake:
         self._timer = self._node.create_timer(QOS_CHECK_PERIOD_S, self._watch_publishers, clock=STEADY_CLOCK)
         self._prepared: Slot[_Prepared] = Slot()
         self._inferred: Slot[_Inferred] = Slot()
+        self._pace, self._stopping = Pace(), threading.Event()
         self._workers = (
             Worker("frames", self._reader, self._prepare, self._on_error),
             Worker("networks", self._prepared, self._infer, self._on_error),
@@ -172,6 +175,7 @@ class CameraIntake:
         if self._reader is None:
             return True
         self._node.destroy_timer(self._timer)
+        self._stopping.set()
         if not all(worker.stop() for worker in self._workers):
             return False
         self._reader.destroy()
@@ -196,16 +200,23 @@ class CameraIntake:
             self._node.get_logger().warning(f"no frame yet on {self.topic}: {reason.sentence()}")
 
     def _prepare(self, arrival: Arrival[Image | CompressedImage]) -> None:
+        begin_s = time.monotonic()
         self.counters.record_taken(arrival.lost)
         with self.decode_durations.measure():
             frame = self._to_frame(arrival.message)
         infer = self._prepare_stages(CameraFrame(frame, arrival.message.header))
+        self._pace.prepared(arrival.seconds + time.monotonic() - begin_s)
         self._prepared.put(_Prepared(infer, frame.stamp_ns, arrival.received_ns))
         self._prepared.wait_taken()
+        handed_over_s = time.monotonic()
         self._inferred.wait_taken()
+        self._stopping.wait(self._pace.delay_s(time.monotonic() - handed_over_s))
 
     def _infer(self, prepared: _Prepared) -> None:
-        self._inferred.put(_Inferred(prepared.infer(), prepared.stamp_ns, prepared.received_ns))
+        begin_s = time.monotonic()
+        publish = prepared.infer()
+        self._pace.ran(time.monotonic() - begin_s)
+        self._inferred.put(_Inferred(publish, prepared.stamp_ns, prepared.received_ns))
 
     def _publish(self, inferred: _Inferred) -> None:
         inferred.publish()

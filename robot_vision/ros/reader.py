@@ -28,11 +28,13 @@ class Arrival(Generic[MessageT]):
         received_ns: System time at which the middleware had it, in nanoseconds.
         lost: Messages of the same publisher since the last one taken: replaced by a newer one, or lost on the way.
             None where the middleware does not number messages, or does not tell several publishers apart.
+        seconds: How long it took to take the message, once it was there.
     """
 
     message: MessageT
     received_ns: int
     lost: int | None
+    seconds: float
 
 
 class _Unattended(CallbackGroup):
@@ -93,6 +95,7 @@ class NewestReader(Generic[MessageT]):
             handle = self._subscription.handle
             try:
                 with handle:
+                    begin_s = time.monotonic()
                     taken = handle.take_message(self._kind, False)
                     if taken is None:
                         self._wait(handle)
@@ -102,7 +105,8 @@ class NewestReader(Generic[MessageT]):
             message, info = taken
             if self.missed:
                 self.missed = 0
-            return Arrival(message, info["received_timestamp"] or time.time_ns(), self._count_lost(info))
+            received_ns = info["received_timestamp"] or time.time_ns()
+            return Arrival(message, received_ns, self._count_lost(info), time.monotonic() - begin_s)
         return None
 
     def change_qos(self, qos: QoSProfile) -> None:
