@@ -24,6 +24,7 @@ from robot_vision.train.common import (
     seed_everything,
     supports_bfloat16,
 )
+from robot_vision.train.cuda_graph import GraphedStep, uncaptured
 from robot_vision.train.diffusion_autoencoder import encode, normalise, train_epoch
 from robot_vision.train.diffusion_data import DescribedSet
 from robot_vision.train.diffusion_model import DOWNSAMPLING, Denoiser, DenoiserShape, ImageAutoencoder
@@ -74,6 +75,7 @@ class DiffusionFit:
         self._bfloat16 = supports_bfloat16(device)
         self._levels = torch.from_numpy(self.schedule.alphas_cumprod).to(device)
         self._material: _Material | None = None
+        self._step = GraphedStep(self._learn, self.optimizer)
 
     @property
     def epochs_done(self) -> int:
@@ -121,9 +123,12 @@ class DiffusionFit:
         self.denoiser.train()
         for step in tqdm(range(count), desc=f"denoiser {epoch + 1}/{settings.epochs}", leave=False):
             rows = order[step * settings.batch_size : (step + 1) * settings.batch_size]
-            for group in self.optimizer.param_groups:
-                group["lr"] = settings.learning_rate * rate_factor(epoch * count + step, total)
-            losses.append(self._step(*self._material.batch(rows, settings.no_prompt, chance), chance))
+            self._step.set_rate(settings.learning_rate * rate_factor(epoch * count + step, total))
+            clean, tokens = self._material.batch(rows, settings.no_prompt, chance)
+            noise = torch.randn(clean.shape, generator=chance, device=self.device)
+            timestep = torch.randint(settings.timesteps, rows.shape, generator=chance, device=self.device)
+            losses.append(self._step(clean, tokens, noise, timestep))
+            self.average.update(self.denoiser)
         mean = torch.stack(losses).mean().item()
         if not math.isfinite(mean):
             raise ModelError(f"training diverged in epoch {epoch + 1}; lower --learning-rate")
@@ -136,10 +141,8 @@ class DiffusionFit:
         latents = both_ways.unflatten(2, self.latent_shape).to(self.device)
         return _Material(latents, torch.from_numpy(captions).to(self.device))
 
-    def _step(self, clean: Tensor, tokens: Tensor, chance: torch.Generator) -> Tensor:
+    def _learn(self, clean: Tensor, tokens: Tensor, noise: Tensor, timestep: Tensor) -> Tensor:
         """One step on the simple loss, DDPM eq. 14, or its counterpart for v (Salimans & Ho 2022, appendix D)."""
-        noise = torch.randn(clean.shape, generator=chance, device=self.device)
-        timestep = torch.randint(self.settings.timesteps, clean.shape[:1], generator=chance, device=self.device)
         noisy, target = noised(clean, noise, self._levels[timestep], self.settings.prediction)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self._bfloat16):
             predicted = self.denoiser(noisy.to(memory_format=_LAYOUT), timestep.float(), tokens)
@@ -148,7 +151,6 @@ class DiffusionFit:
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.denoiser.parameters(), GRADIENT_NORM_LIMIT)
         self.optimizer.step()
-        self.average.update(self.denoiser)
         return loss.detach()
 
     def save(self, path: Path) -> None:
@@ -190,6 +192,7 @@ class DiffusionFit:
             raise ModelError(f"{path}: was started with {was}; resume with the same or train without --resume")
         for name in _TRAINED:
             getattr(self, name).load_state_dict(state[name])
+        uncaptured(self.optimizer)
         self.history = state["history"]
 
 

@@ -48,8 +48,9 @@ class ImageAutoencoder(nn.Module):
         """
         with torch.no_grad():
             for part in (self.encoder, self.decoder):
-                part.mean.copy_(part.mean + part.std * mean[:, None, None])
-                part.std.copy_(part.std * std[:, None, None])
+                shift, stretch = (value.to(part.mean.device)[:, None, None] for value in (mean, std))
+                part.mean.copy_(part.mean + part.std * shift)
+                part.std.copy_(part.std * stretch)
 
 
 class _Encoder(nn.Module):
