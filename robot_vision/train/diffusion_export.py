@@ -16,7 +16,7 @@ from robot_vision.train.vae_data import to_images
 
 EXPORT_TOLERANCE = 2e-4
 DEFAULT_STEPS = 15
-DEFAULT_GUIDANCE = 4.0
+DEFAULT_GUIDANCE = 2.5
 _LIMIT_QUANTILE = 0.9999
 _SAMPLE = 2000
 

@@ -15,7 +15,7 @@ from robot_vision.train.diffusion_fit import DiffusionFit, denoising
 from robot_vision.types import UInt8Array
 
 _STEPS = 15
-_GUIDANCE = 4.0
+_GUIDANCE = 2.5
 _LIMIT = 5.0
 _COLUMNS = 7
 _ROWS = 6
