@@ -6,6 +6,8 @@ sees at run time what it saw in training. OpenCV's number of threads is global t
 
 from __future__ import annotations
 
+from typing import Any
+
 import cv2
 import numpy as np
 
@@ -34,6 +36,10 @@ class Preprocessor:
         self._transform = ResizeTransform((1.0, 1.0), (0, 0), (0, 0))
         self._resized: UInt8Array = np.empty((0, 0, 3), np.uint8)
         self._planes: UInt8Array = np.empty((3, 0, 0), np.uint8)
+        width, height = spec.size_wh
+        self._out_shapes: dict[np.dtype[Any], tuple[int, ...]] = {
+            np.dtype(np.float32): (1, 3, height, width), np.dtype(np.uint8): (1, height, width, 3),
+        }  # fmt: skip
 
     def fill(self, rgb: UInt8Array, out: Float32Array | UInt8Array) -> ResizeTransform:
         """Write one image into a network's input buffer.
@@ -65,8 +71,7 @@ class Preprocessor:
         (left, top), (width, height) = self._transform.offset_xy, self._transform.resized_wh
         bottom, right = top + height, left + width
         self._resize(rgb, target[top:bottom, left:right])
-        for edge in (target[:top], target[bottom:], target[top:bottom, :left], target[top:bottom, right:]):
-            edge[...] = self.spec.pad_value
+        self._pad(target, self.spec.pad_value)
 
     def _resize(self, rgb: UInt8Array, target: UInt8Array) -> None:
         height, width = target.shape[:2]
@@ -84,9 +89,16 @@ class Preprocessor:
         np.multiply(plane, factor, out=middle)
         if shift:
             np.add(middle, shift, out=middle)
-        padding = np.float32(self.spec.pad_value) * factor + shift
+        self._pad(target, np.float32(self.spec.pad_value) * factor + shift)
+
+    def _pad(self, target: Float32Array | UInt8Array, value: float | np.float32) -> None:
+        """Write a value around the image, where there is room."""
+        (left, top), (width, height) = self._transform.offset_xy, self._transform.resized_wh
+        if (width, height) == self.spec.size_wh:
+            return
+        bottom, right = top + height, left + width
         for edge in (target[:top], target[bottom:], target[top:bottom, :left], target[top:bottom, right:]):
-            edge[...] = padding
+            edge[...] = value
 
     def _averaged(self, rgb: UInt8Array, width: int, height: int) -> UInt8Array:
         """The image after the part of area averaging that is fast: the same but for a rounding at each step.
@@ -120,10 +132,8 @@ class Preprocessor:
             raise InvalidValueError(
                 f"image: expected uint8 of shape (H, W, 3) with pixels, got {rgb.dtype.name} of shape {rgb.shape}"
             )
-        width, height = self.spec.size_wh
-        shapes = {"float32": (1, 3, height, width), "uint8": (1, height, width, 3)}
-        if shapes.get(out.dtype.name) != out.shape:
-            wanted = " or ".join(f"{dtype} of shape {shape}" for dtype, shape in shapes.items())
+        if self._out_shapes.get(out.dtype) != out.shape:
+            wanted = " or ".join(f"{dtype.name} of shape {shape}" for dtype, shape in self._out_shapes.items())
             raise InvalidValueError(f"network input: expected {wanted}, got {out.dtype.name} of shape {out.shape}")
 
 

@@ -85,6 +85,19 @@ def test_a_resumed_run_gives_the_same_weights(trained, tmp_path):
         assert (tmp_path / "models" / name).read_bytes() == (trained / "models" / name).read_bytes()
 
 
+def test_a_run_begun_on_a_gpu_is_taken_up_on_the_cpu(trained, tmp_path):
+    """There the optimiser's step is captured, and its learning rate is a tensor."""
+    shutil.copytree(trained / "shapes", tmp_path / "shapes")
+    (tmp_path / "work").mkdir()
+    state = torch.load(trained / "work" / "shapes.pt", weights_only=True)
+    for group in state["optimizer"]["param_groups"]:
+        group["capturable"], group["lr"] = True, torch.tensor(group["lr"])
+    torch.save(state, tmp_path / "work" / "shapes.pt")
+    words = ["--data", "shapes", "--name", "shapes", "--autoencoder-epochs", "1", "--epochs", "3", "--resume"]
+    train(tmp_path, *words)
+    assert len(torch.load(tmp_path / "work" / "shapes.pt", weights_only=True)["history"]) == 4
+
+
 def test_a_checkpoint_of_other_settings_or_images_is_refused(trained, tmp_path):
     shutil.copytree(trained / "shapes", tmp_path / "shapes")
     shutil.copytree(trained / "work", tmp_path / "work")
