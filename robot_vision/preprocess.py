@@ -31,7 +31,9 @@ class Preprocessor:
     def __init__(self, spec: InputSpec) -> None:
         self.spec = spec
         self._interpolation = _INTERPOLATIONS[spec.interpolation]
-        self._factors, self._shifts = spec.normalisation
+        self._factors, self._shifts = (np.array(values, np.float32)[:, None, None] for values in spec.normalisation)
+        self._is_shifted = bool(self._shifts.any())
+        self._padding = np.float32(spec.pad_value) * self._factors + self._shifts
         self._source_wh = (0, 0)
         self._transform = ResizeTransform((1.0, 1.0), (0, 0), (0, 0))
         self._resized: UInt8Array = np.empty((0, 0, 3), np.uint8)
@@ -63,15 +65,19 @@ class Preprocessor:
         self._resize(rgb, self._resized)
         planes = list(self._planes)
         cv2.split(self._resized, planes if self.spec.colour == "RGB" else planes[::-1])
-        for plane, factor, shift, target in zip(self._planes, self._factors, self._shifts, out[0], strict=True):
-            self._place(plane, factor, shift, target)
+        (left, top), (width, height) = self._transform.offset_xy, self._transform.resized_wh
+        middle = out[0, :, top : top + height, left : left + width]
+        np.multiply(self._planes, self._factors, out=middle)
+        if self._is_shifted:
+            np.add(middle, self._shifts, out=middle)
+        self._pad(out[0], self._padding)
         return self._transform
 
     def _fill_pixels(self, rgb: UInt8Array, target: UInt8Array) -> None:
         (left, top), (width, height) = self._transform.offset_xy, self._transform.resized_wh
         bottom, right = top + height, left + width
         self._resize(rgb, target[top:bottom, left:right])
-        self._pad(target, self.spec.pad_value)
+        self._pad(target.transpose(2, 0, 1), self.spec.pad_value)
 
     def _resize(self, rgb: UInt8Array, target: UInt8Array) -> None:
         height, width = target.shape[:2]
@@ -81,23 +87,14 @@ class Preprocessor:
             averaged = self._averaged(rgb, width, height)
             cv2.resize(averaged, (width, height), dst=target, interpolation=self._interpolation)
 
-    def _place(self, plane: UInt8Array, factor: np.float32, shift: np.float32, target: Float32Array) -> None:
-        """Write one normalised colour plane into the network's, with padding around it."""
-        left, top = self._transform.offset_xy
-        bottom, right = top + plane.shape[0], left + plane.shape[1]
-        middle = target[top:bottom, left:right]
-        np.multiply(plane, factor, out=middle)
-        if shift:
-            np.add(middle, shift, out=middle)
-        self._pad(target, np.float32(self.spec.pad_value) * factor + shift)
-
-    def _pad(self, target: Float32Array | UInt8Array, value: float | np.float32) -> None:
-        """Write a value around the image, where there is room."""
+    def _pad(self, planes: Float32Array | UInt8Array, value: float | Float32Array) -> None:
+        """Write a value around the image in (3, h, w) planes, where there is room."""
         (left, top), (width, height) = self._transform.offset_xy, self._transform.resized_wh
         if (width, height) == self.spec.size_wh:
             return
         bottom, right = top + height, left + width
-        for edge in (target[:top], target[bottom:], target[top:bottom, :left], target[top:bottom, right:]):
+        middle = planes[:, top:bottom]
+        for edge in (planes[:, :top], planes[:, bottom:], middle[:, :, :left], middle[:, :, right:]):
             edge[...] = value
 
     def _averaged(self, rgb: UInt8Array, width: int, height: int) -> UInt8Array:
