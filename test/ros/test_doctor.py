@@ -281,8 +281,10 @@ def test_images_that_get_lost_between_two_processes_are_mended_by_the_proposed_v
         shell = ["bash", "-c", f"{bare}; {command or found[-1]['mend']}; {program}"]
         done = subprocess.run(shell, check=True, capture_output=True, text=True, timeout=60)
         found.append(of("round trip", [json.loads(line) for line in done.stdout.splitlines()]))
-    assert [entry["level"] for entry in found] == ["FAIL", "OK"]
-    assert "640x480 images between two processes were lost, with DEFAULT" in found[0]["text"]
+    before, after = found
+    assert before["level"] in ("WARN", "FAIL"), "how many get lost depends on the release"
+    assert "640x480 images between two processes were lost, with DEFAULT" in before["text"]
+    assert after["level"] == "OK"
 
 
 def test_a_broken_installation_is_a_finding_and_no_crash(tmp_path: Path) -> None:
