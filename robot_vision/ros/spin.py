@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -141,6 +142,16 @@ def run(make_node: Callable[[], EndableNode]) -> int:
         Exit status: 0 after Ctrl-C or SIGTERM (once ROS is initialised), 1 if the node cannot be built or begin, such
         as with a model that is not there.
     """
+    status = _run(make_node)
+    if any(thread.daemon for thread in threading.enumerate()):
+        # A model still loads. Python would cut that thread off inside the network's library, which aborts the process.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+    return status
+
+
+def _run(make_node: Callable[[], EndableNode]) -> int:
     export_fastdds_profile()
     remove_dead_segments()
     import cv2  # noqa: PLC0415
