@@ -21,7 +21,7 @@ from std_msgs.msg import String
 from vision_msgs.msg import Detection2DArray
 
 from robot_vision.ros.doctor import GROUPS, NEED_ROS, Options, diagnose
-from robot_vision.ros.fastdds_profile import PROFILE_VARIABLES
+from robot_vision.ros.fastdds_profile import PROFILE_VARIABLES, profile_variables
 
 DOCTOR = [sys.executable, "-m", "robot_vision.cli.main", "doctor"]
 BEST_EFFORT = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
@@ -282,7 +282,8 @@ def test_images_that_get_lost_between_two_processes_are_mended_by_the_proposed_v
         done = subprocess.run(shell, check=True, capture_output=True, text=True, timeout=60)
         found.append(of("round trip", [json.loads(line) for line in done.stdout.splitlines()]))
     before, after = found
-    assert before["level"] in ("WARN", "FAIL"), "how many get lost depends on the release"
+    # Fast DDS 2, which Jazzy has, now and then lets half of them through.
+    assert before["level"] == "FAIL" or (before["level"], profile_variables()[0]) == ("WARN", PROFILE_VARIABLES[1])
     assert "640x480 images between two processes were lost, with DEFAULT" in before["text"]
     assert after["level"] == "OK"
 

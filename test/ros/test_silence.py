@@ -90,9 +90,10 @@ def test_frames_that_are_lost_in_transport_are_told_from_silence(bench) -> None:
     assert f"export {profile_variables()[0]}=" in status["camera"].message
 
     def told() -> bool:
-        # Some releases lose nearly all frames, and the log speaks of a camera that never gave one.
-        arrived = {pair.key: pair.value for pair in status["camera"].values}["frames_processed"]
-        return said in bench.output("detector_node") or int(arrived) > 0
+        # Fast DDS 2 lets a few frames through, and the log speaks of a camera that never gave one.
+        values = {pair.key: pair.value for pair in status["camera"].values}
+        some_arrived = profile_variables()[0] == PROFILE_VARIABLES[1] and int(values["frames_processed"]) > 0
+        return said in bench.output("detector_node") or some_arrived
 
     bench.until(told, "the warning in the log")
 
