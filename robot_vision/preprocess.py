@@ -36,6 +36,7 @@ class Preprocessor:
         self._padding = np.float32(spec.pad_value) * self._factors + self._shifts
         self._source_wh = (0, 0)
         self._transform = ResizeTransform((1.0, 1.0), (0, 0), (0, 0))
+        self._rows = self._columns = slice(0, 0)
         self._resized: UInt8Array = np.empty((0, 0, 3), np.uint8)
         self._planes: UInt8Array = np.empty((3, 0, 0), np.uint8)
         width, height = spec.size_wh
@@ -65,8 +66,7 @@ class Preprocessor:
         self._resize(rgb, self._resized)
         planes = list(self._planes)
         cv2.split(self._resized, planes if self.spec.colour == "RGB" else planes[::-1])
-        (left, top), (width, height) = self._transform.offset_xy, self._transform.resized_wh
-        middle = out[0, :, top : top + height, left : left + width]
+        middle = out[0, :, self._rows, self._columns]
         np.multiply(self._planes, self._factors, out=middle)
         if self._is_shifted:
             np.add(middle, self._shifts, out=middle)
@@ -74,9 +74,7 @@ class Preprocessor:
         return self._transform
 
     def _fill_pixels(self, rgb: UInt8Array, target: UInt8Array) -> None:
-        (left, top), (width, height) = self._transform.offset_xy, self._transform.resized_wh
-        bottom, right = top + height, left + width
-        self._resize(rgb, target[top:bottom, left:right])
+        self._resize(rgb, target[self._rows, self._columns])
         self._pad(target.transpose(2, 0, 1), self.spec.pad_value)
 
     def _resize(self, rgb: UInt8Array, target: UInt8Array) -> None:
@@ -89,12 +87,11 @@ class Preprocessor:
 
     def _pad(self, planes: Float32Array | UInt8Array, value: float | Float32Array) -> None:
         """Write a value around the image in (3, h, w) planes, where there is room."""
-        (left, top), (width, height) = self._transform.offset_xy, self._transform.resized_wh
-        if (width, height) == self.spec.size_wh:
+        if self._transform.resized_wh == self.spec.size_wh:
             return
-        bottom, right = top + height, left + width
-        middle = planes[:, top:bottom]
-        for edge in (planes[:, :top], planes[:, bottom:], middle[:, :, :left], middle[:, :, right:]):
+        above, below = planes[:, : self._rows.start], planes[:, self._rows.stop :]
+        middle = planes[:, self._rows]
+        for edge in (above, below, middle[..., : self._columns.start], middle[..., self._columns.stop :]):
             edge[...] = value
 
     def _averaged(self, rgb: UInt8Array, width: int, height: int) -> UInt8Array:
@@ -119,7 +116,8 @@ class Preprocessor:
         if source_wh == self._source_wh:
             return
         self._transform = resize_transform(source_wh, self.spec.size_wh, self.spec.resize)
-        width, height = self._transform.resized_wh
+        (left, top), (width, height) = self._transform.offset_xy, self._transform.resized_wh
+        self._rows, self._columns = slice(top, top + height), slice(left, left + width)
         self._resized = np.empty((height, width, 3), np.uint8)
         self._planes = np.empty((3, height, width), np.uint8)
         self._source_wh = source_wh
