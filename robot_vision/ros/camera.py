@@ -29,7 +29,7 @@ from robot_vision.ros.topic_advice import Arrivals, Wanted, explain
 from robot_vision.ros.worker import Slot, Worker
 from robot_vision.types import Frame
 
-QOS_CHECK_PERIOD_S = 0.2
+WATCH_PERIOD_S = 0.2
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ class CameraIntake:
         """Subscribe and start the workers."""
         self._forget()
         self._reader = NewestReader(self._node, self._type, self.topic, self._qos)
-        self._timer = self._node.create_timer(QOS_CHECK_PERIOD_S, self._watch_publishers, clock=STEADY_CLOCK)
+        self._timer = self._node.create_timer(WATCH_PERIOD_S, self._watch_publishers, clock=STEADY_CLOCK)
         self._prepared: Slot[_Prepared] = Slot()
         self._inferred: Slot[_Inferred] = Slot()
         self._pace, self._stopping = Pace(), threading.Event()
@@ -161,9 +161,8 @@ class CameraIntake:
         missed = None if self._reader is None else self._reader.missed
         silence_s = self.counters.received.silence_s()
         arrivals = Arrivals(self.waiting_s if silence_s is None else silence_s, 0, missed)
-        wanted = Wanted(
-            self.topic, f"sensor_msgs/msg/{self._type.__name__}", self._qos, self._base, Path(sys.argv[0]).stem
-        )
+        msgtype, program = f"sensor_msgs/msg/{self._type.__name__}", Path(sys.argv[0]).stem
+        wanted = Wanted(self.topic, msgtype, self._qos, self._base, program, self._node.get_fully_qualified_name())
         return explain(wanted, read_graph(self._node, [self.topic]), arrivals)[0]
 
     def stop(self) -> bool:
@@ -183,21 +182,28 @@ class CameraIntake:
         return True
 
     def _watch_publishers(self) -> None:
-        if not self.counters.received.count:
-            self._watch_silence(self._silence())
+        assert self._reader is not None  # `stop` ends the timer first
+        self._reader.attend_events()
+        silence_s = self.counters.received.silence_s()
+        if silence_s is None:
+            self._watch_silence("no frame yet", self._silence())
+        elif silence_s > self.params.stall_timeout:
+            self._watch_silence("no frame any more", self._silence())
+        else:
+            self._silence_reason = ""
         offered = [info.qos_profile.reliability for info in self._node.get_publishers_info_by_topic(self.topic)]
         wanted = camera_qos(offered)
-        if self._reader is not None and offered and wanted.reliability != self._qos.reliability:
+        if offered and wanted.reliability != self._qos.reliability:
             self._qos = wanted
             self._reader.change_qos(wanted)
 
-    def _watch_silence(self, reason: Finding) -> None:
+    def _watch_silence(self, what: str, reason: Finding) -> None:
         """Log why nothing comes, once a reason has held for `stall_timeout`: a camera that just came is not silent."""
         if reason.mend != self._silence_reason:
             self._silence_reason, self._silence_begin_s, self._silence_told = reason.mend, time.monotonic(), False
         if not self._silence_told and time.monotonic() - self._silence_begin_s > self.params.stall_timeout:
             self._silence_told = True
-            self._node.get_logger().warning(f"no frame yet on {self.topic}: {reason.sentence()}")
+            self._node.get_logger().warning(f"{what} on {self.topic}: {reason.sentence()}")
 
     def _prepare(self, arrival: Arrival[Image | CompressedImage]) -> None:
         begin_s = time.monotonic()

@@ -213,7 +213,7 @@ def _wanted_by(node: Node, full_name: str, program: str) -> list[Wanted]:
     except RuntimeError:  # rclpy's NodeNameNonExistentError: it has ended meanwhile
         return []
     return [
-        Wanted(topic, msgtype, camera_qos([]), program=program)
+        Wanted(topic, msgtype, camera_qos([]), program=program, node=full_name)
         for topic, types in topics
         for msgtype in IMAGE_TYPES
         if msgtype in types

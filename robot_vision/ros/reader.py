@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -60,8 +61,8 @@ class NewestReader(Generic[MessageT]):
 
     Attributes:
         waiting: Whether `take` is waiting for a message at the moment.
-        missed: Messages that the middleware knows to be lost in transport since the last one taken; None where it does
-            not tell.
+        missed: Messages that the middleware knows to be lost in transport since the last one taken, as of the last
+            `attend_events`; None where it does not tell.
     """
 
     def __init__(self, node: Node, kind: type[MessageT], topic: str, qos: QoSProfile) -> None:
@@ -109,8 +110,25 @@ class NewestReader(Generic[MessageT]):
             return Arrival(message, received_ns, self._count_lost(info), time.monotonic() - begin_s)
         return None
 
+    def attend_events(self) -> None:
+        """Handle what the middleware tells about the subscription; to be called now and then, in the executor's thread.
+
+        An executor that waited for these events itself would not rest while a message lies in the history: Fast DDS
+        wakes it for that, too, it finds nothing to do and waits again, which took two thirds of a core.
+        """
+        handlers = self._subscription.event_handlers
+        wait_set = _rclpy.WaitSet(0, 0, 0, 0, 0, len(handlers), self._node.context.handle)
+        with ExitStack() as in_use:
+            for handler in handlers:
+                in_use.enter_context(handler)
+                handler.add_to_wait_set(wait_set)
+            wait_set.wait(0)
+            for handler in handlers:
+                if handler.is_ready(wait_set) and (data := handler.take_data()):
+                    handler.callback(data)
+
     def change_qos(self, qos: QoSProfile) -> None:
-        """Subscribe with another profile; may be called from any thread.
+        """Subscribe with another profile; in the executor's thread.
 
         Args:
             qos: Profile of depth one.
@@ -135,10 +153,6 @@ class NewestReader(Generic[MessageT]):
         except UnsupportedEventTypeError:
             self.missed = None
             subscription = self._create(qos, SubscriptionEventCallbacks())
-        # Events, other than messages, are for the executor.
-        for handler in subscription.event_handlers:
-            handler.callback_group = self._node.default_callback_group
-            handler.callback_group.add_entity(handler)
         return subscription
 
     def _create(self, qos: QoSProfile, events: SubscriptionEventCallbacks) -> Subscription:

@@ -45,6 +45,7 @@ class Wanted:
         qos: Profile that it asks for.
         base: Name in the node, without the transport's, that a remapping has on its left.
         program: Executable of the node.
+        node: Full name of the node, whose own images are no advice; empty where nobody subscribes yet.
     """
 
     topic: str
@@ -52,6 +53,7 @@ class Wanted:
     qos: QoSProfile
     base: str = "image"
     program: str = "perception_node"
+    node: str = ""
 
 
 @dataclass(frozen=True)
@@ -269,7 +271,8 @@ def _other_topics(wanted: Wanted, graph: Graph) -> list[tuple[str, str]]:
         (topic, msgtype)
         for topic, publishers in graph.publishers.items()
         for msgtype in IMAGE_TYPES
-        if topic != wanted.topic and any(publisher.msgtype == msgtype for publisher in publishers)
+        if topic != wanted.topic
+        and any(publisher.msgtype == msgtype and publisher.node != wanted.node for publisher in publishers)
     ]
 
     def order(candidate: tuple[str, str]) -> tuple[bool, bool, float, bool, str]:

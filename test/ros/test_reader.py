@@ -6,6 +6,8 @@ import threading
 import time
 
 import pytest
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from std_msgs.msg import String
 
@@ -102,3 +104,51 @@ def test_losses_of_two_publishers_are_counted_apart(bench, reader, publisher) ->
         lost += arrival.lost
     # The first message of each publisher that is taken has nothing before it to compare with.
     assert taken + lost == sent - 2 * 2
+
+
+class CountingExecutor(SingleThreadedExecutor):
+    """Counts how often it looks at what it could wait for."""
+
+    looks = 0
+
+    def can_execute(self, entity) -> bool:
+        self.looks += 1
+        return super().can_execute(entity)
+
+
+def test_executor_rests_while_a_message_lies_unread(bench) -> None:
+    """Fast DDS signals a message through the events, too: an executor that waits for those spins until it is taken."""
+    node = Node("rests", context=bench.context)
+    executor = CountingExecutor(context=bench.context)
+    executor.add_node(node)
+    reader = NewestReader(node, String, TOPIC, camera_qos([]))
+    publisher = bench.node.create_publisher(String, TOPIC, QoSProfile(depth=10))
+    bench.until(lambda: publisher.get_subscription_count() == 1, "the reader to be discovered")
+    executor.spin_once(timeout_sec=0.5)
+    executor.looks = 0
+    executor.spin_once(timeout_sec=0.5)
+    resting = executor.looks
+    publisher.publish(String(data="unread"))
+    executor.looks = 0
+    executor.spin_once(timeout_sec=0.5)
+    assert 0 < executor.looks <= 3 * resting
+    assert reader.take().message.data == "unread"
+    reader.close()
+    reader.destroy()
+    executor.shutdown()
+    node.destroy_node()
+
+
+def test_events_reach_their_callbacks_without_the_executor(bench, capfd) -> None:
+    """What the middleware knows of a publisher that does not fit still comes into the log."""
+    reader = NewestReader(bench.node, String, TOPIC, camera_qos([ReliabilityPolicy.RELIABLE]))
+    offering_less = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
+    publisher = bench.node.create_publisher(String, TOPIC, offering_less)
+    bench.until(lambda: bench.node.count_publishers(TOPIC) == 1, "the publisher")
+    bench.rest(0.5)
+    capfd.readouterr()
+    reader.attend_events()
+    assert "offering incompatible QoS" in "".join(capfd.readouterr())
+    bench.node.destroy_publisher(publisher)
+    reader.close()
+    reader.destroy()

@@ -68,7 +68,7 @@ def test_the_reason_why_no_frame_comes_is_told(bench, kind: type, topic: str, sa
     bench.start("detector_node", "camera.stall_timeout:=0.5")
     bench.until(lambda: "camera" in status and said in status["camera"].message, "the reason in diagnostics")
     bench.until(lambda: status["camera"].level == DiagnosticStatus.ERROR, "an error")
-    bench.until(lambda: said in bench.output("detector_node"), "the warning in the log")
+    bench.until(lambda: said in bench.output("detector_node"), "the warning in the log, also if a frame came through")
 
 
 def test_frames_that_are_lost_in_transport_are_told_from_silence(bench) -> None:
@@ -89,13 +89,7 @@ def test_frames_that_are_lost_in_transport_are_told_from_silence(bench) -> None:
     bench.until(lambda: "camera" in status and said in status["camera"].message, "the reason in diagnostics")
     assert f"export {profile_variables()[0]}=" in status["camera"].message
 
-    def told() -> bool:
-        # Fast DDS 2 lets a few frames through, and the log speaks of a camera that never gave one.
-        values = {pair.key: pair.value for pair in status["camera"].values}
-        some_arrived = profile_variables()[0] == PROFILE_VARIABLES[1] and int(values["frames_processed"]) > 0
-        return said in bench.output("detector_node") or some_arrived
-
-    bench.until(told, "the warning in the log")
+    bench.until(lambda: said in bench.output("detector_node"), "the warning in the log, also if a frame came through")
 
 
 def test_a_camera_that_does_not_stamp_its_images_still_gives_tracks_that_end(bench) -> None:

@@ -84,6 +84,12 @@ def test_the_command_names_the_node_and_the_camera_at_hand() -> None:
     assert mend == "ros2 run robot_vision detector_node --ros-args -r front/image:=/a"
 
 
+def test_a_node_is_not_told_to_look_at_its_own_images() -> None:
+    """`annotated` is often the only image topic while the camera is missing."""
+    wanted = Wanted("/image", RAW, BEST_EFFORT, node="/cam")
+    assert "no image topic at all" in explain(wanted, graph(annotated=RAW), NOTHING)[0].text
+
+
 def test_silence_loss_and_health_are_told_apart() -> None:
     """By what came and what the middleware missed."""
     wanted = Wanted("/cam", RAW, BEST_EFFORT)
