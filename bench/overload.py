@@ -7,10 +7,13 @@ and how old frames are at publication while the camera is slow; a second one get
 
 - age: p95 of the time from the stamp of an image to the publication of its results, by the node's own diagnostics (over
   its last 512 frames), under overload over that of the slow camera. A frame waits for the one before, never in a queue;
+- latency: p99 of the time from the stamp of an image to the arrival of its detections, in the last thirtieth of the run
+  over that in the first;
 - memory: growth of the node's resident set from the first tenth of the run to the last;
 - frames: every image that was sent is processed, dropped for a newer one, or bad; the difference must be zero.
 
-`--seconds 1800` is the soak: the same for half an hour, with a line every minute.
+`--seconds 1800 --factor 1` is the soak: half an hour of a camera as fast as the node, with a line every minute; its
+latencies are those of the first and the last minute.
 """
 
 from __future__ import annotations
@@ -40,7 +43,6 @@ from pipeline import (  # noqa: E402
     STAMP_OFFSET,
     TOPIC,
     Delays,
-    Listener,
     compressed_images,
     perception_node,
     raw_image,
@@ -57,6 +59,7 @@ CALM_S = 20.0
 RATE_S = 6.0
 SETTLE_S = 2.0
 REPORT_S = 60.0
+PARTS = 30
 SENT = ("frames_processed", "frames_dropped", "bad_frames")
 
 
@@ -104,17 +107,18 @@ def overload(provider: str, seconds: float, factor: float) -> int:
     )
     node.forget()
     with perception_node(provider, "raw") as process, sending(factor * rate_hz) as flood:
-        memory_mb = list(sampled_memory_mb(process.pid, seconds, node))
+        memory_mb, p99_ms = zip(*watched(process.pid, seconds, node), strict=True)
         flood.terminate()
         assert flood.stdout is not None
         sent = json.loads(flood.stdout.read())["sent"]
         node.spin_until_settled()
-    tenth = max(1, len(memory_mb) // 10)
+    tenth = PARTS // 10
     first_mb, last_mb = float(np.median(memory_mb[:tenth])), float(np.median(memory_mb[-tenth:]))
     processed, dropped, bad = (int(node.values[name]) for name in SENT)
     age_ms = float(node.values["age_p95_ms"])
     print(f"sent {sent} images, {sent / seconds:.0f} a second, in {seconds:g} s")
     print(f"age p95: {age_ms:.0f} ms, {age_ms / calm_ms:.2f} times that of the slow camera")
+    print(f"latency p99: {p99_ms[0]:.1f} ms to {p99_ms[-1]:.1f} ms, {p99_ms[-1] / p99_ms[0]:.2f} times")
     print(f"memory: {first_mb:.0f} MB to {last_mb:.0f} MB, {last_mb / first_mb:.3f} times")
     print(
         f"frames: {processed} processed, {dropped} dropped, {bad} bad; unaccounted: {sent - processed - dropped - bad}"
@@ -139,20 +143,21 @@ def full_rate_hz(provider: str) -> float:
     return rate_hz
 
 
-def sampled_memory_mb(pid: int, seconds: float, node: Watched) -> Iterator[float]:
-    """Resident set of the node once a second, from its first results on; tells how it goes once a minute."""
+def watched(pid: int, seconds: float, node: Watched) -> Iterator[tuple[float, float]]:
+    """Resident set of the node and p99 of its latency, thirty times, from its first results on."""
     node.spin_until(lambda: int(node.values.get("frames_processed", 0)) > 1)
-    begin_s = time.monotonic()
-    while (past_s := time.monotonic() - begin_s) < seconds:
-        node.spin_for(1.0)
-        yield resident_mb(pid)
-        if past_s % REPORT_S > REPORT_S - 1.0:
-            told = ", ".join(f"{name} {node.values[name]}" for name in (*SENT, "age_p95_ms"))
-            print(f"  {past_s:4.0f} s: {resident_mb(pid):.0f} MB, {told}", flush=True)
+    for number in range(1, PARTS + 1):
+        node.delays_ms.clear()
+        node.spin_for(seconds / PARTS)
+        memory_mb, p99_ms = resident_mb(pid), float(np.percentile(node.delays_ms, 99))
+        yield memory_mb, p99_ms
+        if seconds / PARTS >= REPORT_S:
+            told = ", ".join(f"{name} {node.values[name]}" for name in SENT)
+            print(f"  {number}: {memory_mb:.0f} MB, latency p99 {p99_ms:.1f} ms, {told}", flush=True)
 
 
-class Watched(Listener):
-    """The newest diagnostics of the node's camera.
+class Watched(Delays):
+    """Delays of detections, and the newest diagnostics of the node's camera.
 
     Attributes:
         values: By name.
@@ -160,7 +165,7 @@ class Watched(Listener):
 
     def __init__(self) -> None:
         self.values: dict[str, str] = {}
-        super().__init__("watch")
+        super().__init__(Detection2DArray, "detections")
         self._node.create_subscription(DiagnosticArray, "/diagnostics", self._keep, 10)
 
     def forget(self) -> None:

@@ -7,9 +7,10 @@ with the node, so that both see the same machine: each of the two on a ready ten
 
 - rate: results a second while the camera sends the shipped sample faster than the node can follow, over what a loop
   that does nothing but run the two networks reaches;
-- latency: from the stamp of a raw 640×480 image to the arrival of its detections, beyond the detector's bare network
-  at the same pace (a network that runs ten times a second is slower than one that runs in a loop, since others use the
-  caches meanwhile), and beyond what the same image takes to a subscriber that does nothing;
+- latency: from the stamp of a raw 640×480 image to the arrival of its tracks, beyond the detector's bare network at the
+  same pace (a network that runs ten times a second is slower than one that runs in a loop, since others use the caches
+  meanwhile), and beyond what the same image takes to a subscriber that does nothing; for the composed node, and for one
+  node per stage. p99 is given beyond the p99 of both and, which is stricter, beyond their medians;
 - start: from the start of the process to the arrival of the first detections, with a camera that already sends;
 - memory: resident set of the node after all this.
 """
@@ -24,10 +25,11 @@ import struct
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -60,6 +62,10 @@ IMAGES = 40
 TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 15.0
 CAMERA_START_S = 2.0
+SETTLE_S = 1.0
+WARM_UP = 10
+DEPLOYMENTS = {"composed": ("perception_node",), "apart": ("detector_node", "tracker_node", "encoder_node")}
+"""Programs of each way to run the pipeline."""
 STAMP = struct.Struct("<iI")
 STAMP_OFFSET = 4
 """Where every serialised message with a header has its stamp: behind the encapsulation header."""
@@ -132,28 +138,62 @@ def measure_rate(provider: str, rounds: int, seconds: float) -> None:
 
 
 def measure_latency(provider: str, rounds: int, seconds: float) -> None:
-    """Print what a raw 640×480 image needs to its detections, and the parts of it."""
-    network_ms, transport_ms, total_ms = [], [], []
-    listener = Delays(Detection2DArray, "detections")
-    with perception_node(provider, "raw"):
-        for _ in range(rounds):
-            network_ms.append(run_bare(provider, seconds, CALM_RATE_HZ)["detector_ms"])
-            with process("idle", stdout=subprocess.PIPE) as idle, process("camera"):
+    """Print what a raw 640×480 image needs to its tracks, in one process and apart, and the parts of it."""
+    network = Samples()
+    transport, total = {name: Samples() for name in DEPLOYMENTS}, {name: Samples() for name in DEPLOYMENTS}
+    listener = Delays(Detection2DArray, "tracks")
+    for _ in range(rounds):
+        network.add(run_bare(provider, seconds, CALM_RATE_HZ)["detector_ms"])
+        for name, programs in DEPLOYMENTS.items():
+            with ExitStack() as nodes:
+                for program in programs:
+                    nodes.enter_context(pipeline_node(program, provider, "raw"))
+                idle = nodes.enter_context(process("idle", stdout=subprocess.PIPE))
+                nodes.enter_context(process("camera"))
                 listener.spin_until_newer(time.time_ns())
-                listener.spin_for(1.0)
+                listener.spin_for(SETTLE_S)
                 listener.delays_ms.clear()
                 listener.spin_for(seconds)
-                total_ms.append(float(np.median(listener.delays_ms)))
-                listener.delays_ms.clear()
+                total[name].add(listener.delays_ms)
                 stop(idle)
-                transport_ms.append(json.loads(idle.communicate()[0])["p50_ms"])
+                transport[name].add(json.loads(idle.communicate()[0])["delays_ms"])
     listener.close()
-    beyond_ms = [t - n - w for t, n, w in zip(total_ms, network_ms, transport_ms, strict=True)]
-    total, network, transport = (float(np.median(values)) for values in (total_ms, network_ms, transport_ms))
-    print(
-        f"raw 640x480, stamp to detections p50 {total:.2f} ms: bare detector {network:.2f}, transport {transport:.2f}"
-    )
-    print(f"beyond both {np.median(beyond_ms):.2f} ms ({min(beyond_ms):.2f} … {max(beyond_ms):.2f})")
+    print(f"raw 640x480 at {CALM_RATE_HZ:g} Hz, p50 / p99 in ms: bare detector {network.p50:.2f} / {network.p99:.2f}")
+    for name in DEPLOYMENTS:
+        whole, way = total[name], transport[name]
+        beyond = [t - n - w for t, n, w in zip(whole.medians, network.medians, way.medians, strict=True)]
+        print(f"{name}: stamp to tracks {whole.p50:.2f} / {whole.p99:.2f}, transport {way.p50:.2f} / {way.p99:.2f}")
+        print(
+            f"  beyond both p50 {np.median(beyond):.2f} ({min(beyond):.2f} … {max(beyond):.2f}), p99 "
+            f"{whole.p99 - network.p99 - way.p99:.2f}, beyond their medians {whole.p99 - network.p50 - way.p50:.2f}"
+        )
+
+
+class Samples:
+    """Durations in milliseconds of several turns.
+
+    Attributes:
+        medians: One for each turn.
+    """
+
+    def __init__(self) -> None:
+        self.medians: list[float] = []
+        self._all: list[float] = []
+
+    def add(self, durations_ms: Sequence[float]) -> None:
+        """Take those of one more turn."""
+        self.medians.append(float(np.median(durations_ms)))
+        self._all += durations_ms
+
+    @property
+    def p50(self) -> float:
+        """Median over all turns."""
+        return float(np.percentile(self._all, 50))
+
+    @property
+    def p99(self) -> float:
+        """99th percentile over all turns."""
+        return float(np.percentile(self._all, 99))
 
 
 class Listener:
@@ -211,7 +251,7 @@ class Delays(Listener):
     def rate_hz(self, seconds: float) -> float:
         """Messages a second over a while that begins once they flow."""
         self.spin_until_newer(time.time_ns())
-        self.spin_for(1.0)
+        self.spin_for(SETTLE_S)
         count, begin_s = len(self.delays_ms), time.monotonic()
         self.spin_for(seconds)
         return (len(self.delays_ms) - count) / (time.monotonic() - begin_s)
@@ -222,7 +262,7 @@ class Delays(Listener):
         self._node.destroy_node()
 
 
-def bare_networks(provider: str, seconds: float, rate_hz: float) -> dict[str, float]:
+def bare_networks(provider: str, seconds: float, rate_hz: float) -> dict[str, Any]:
     """Both networks on ready tensors, one after the other.
 
     Args:
@@ -231,7 +271,7 @@ def bare_networks(provider: str, seconds: float, rate_hz: float) -> dict[str, fl
         rate_hz: Turns a second; 0 for a loop without a pause.
 
     Returns:
-        `loop_hz`, turns a second, and `detector_ms`, median time of the detector alone.
+        `loop_hz`, turns a second, and `detector_ms`, durations of the detector alone.
     """
     models = (DetectorParams().model, EncoderParams().model)
     detector, encoder = (OnnxSession(load_card(model), SessionParams(provider=provider)) for model in models)
@@ -246,8 +286,9 @@ def bare_networks(provider: str, seconds: float, rate_hz: float) -> dict[str, fl
         detector_s.append(time.perf_counter() - start_s)
         encoder.run(encoder_input)
     return {
-        "loop_hz": len(detector_s) / (time.perf_counter() - begin_s), "detector_ms": float(np.median(detector_s)) * 1e3
-    }  # fmt: skip
+        "loop_hz": len(detector_s) / (time.perf_counter() - begin_s),
+        "detector_ms": [1e3 * duration_s for duration_s in detector_s[WARM_UP:]],
+    }
 
 
 def camera(rate_hz: float, compressed: bool, end: EndRequest) -> None:
@@ -279,14 +320,14 @@ def raw_image(message: CompressedImage) -> Image:
 
 
 def idle_subscriber(end: EndRequest) -> None:
-    """Take images and do nothing with them; print the median delay when interrupted."""
+    """Take images and do nothing with them; print their delays when interrupted."""
     listener = Delays(Image, TOPIC)
     while not end.wanted:
         listener.spin_for(0.1)
-    print(json.dumps({"p50_ms": float(np.median(listener.delays_ms[10:]))}))
+    print(json.dumps({"delays_ms": listener.delays_ms[WARM_UP:]}))
 
 
-def run_bare(provider: str, seconds: float, rate_hz: float = 0.0) -> dict[str, float]:
+def run_bare(provider: str, seconds: float, rate_hz: float = 0.0) -> dict[str, Any]:
     """`bare_networks` in a process of its own."""
     options = {"role": "bare", "provider": provider, "seconds": str(seconds), "rate": str(rate_hz)}
     command = [sys.executable, __file__, *(f"--{name}={value}" for name, value in options.items())]
@@ -301,12 +342,17 @@ def process(role: str, *options: str, stdout: int | None = None) -> Iterator[sub
 
 
 @contextmanager
-def perception_node(provider: str, transport: str) -> Iterator[subprocess.Popen[bytes]]:
-    """The node on the benchmark's camera, for the length of a `with` statement."""
+def pipeline_node(program: str, provider: str, transport: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A node of the pipeline on the benchmark's camera, for the length of a `with` statement."""
     parameters = ("-p", f"camera.image_transport:={transport}", "-p", f"session.provider:={provider}")
     words = ("--ros-args", "-r", f"image:={TOPIC}", *parameters)
-    with started([sys.executable, "-m", "robot_vision.ros.perception_node", *words]) as running:
+    with started([sys.executable, "-m", f"robot_vision.ros.{program}", *words]) as running:
         yield running
+
+
+def perception_node(provider: str, transport: str) -> AbstractContextManager[subprocess.Popen[bytes]]:
+    """The composed node on the benchmark's camera, for the length of a `with` statement."""
+    return pipeline_node("perception_node", provider, transport)
 
 
 @contextmanager

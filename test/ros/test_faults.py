@@ -95,15 +95,16 @@ def test_a_camera_that_is_unplugged_and_back_is_seen_again(bench) -> None:
     bench.node.create_subscription(Detection2DArray, "/detections", arrived.append, 50)
     bench.start("detector_node", "camera.image_transport:=compressed", "camera.stall_timeout:=0.5")
     replay = (f"bag:={shared_file('samples/simworld_handheld')}", "loop:=true")
-    for times in (1, 2):
+    said = "no frame any more on /camera/image/compressed"
+    for _ in range(2):
         process = bench.start("replay_node", *replay)
         bench.until(lambda: len(arrived) > 5, "results")
         bench.until(lambda: status["camera"].level == DiagnosticStatus.OK, "good health")
+        before = bench.output("detector_node").count(said)
         kill(bench, process)
         bench.until(lambda: status["camera"].message.startswith("stalled: no frame on /camera/image"), "the stall")
         assert status["camera"].level == DiagnosticStatus.ERROR
-        told = "no frame any more on /camera/image/compressed: no publisher"
-        bench.until(lambda times=times, told=told: bench.output("detector_node").count(told) == times, "the warning")
+        bench.until(lambda before=before: bench.output("detector_node").count(said) > before, "the warning")
         arrived.clear()
 
 
