@@ -21,7 +21,10 @@ Float64Array = npt.NDArray[np.float64]
 Int64Array = npt.NDArray[np.int64]
 
 
-def _check_array(name: str, array: Any, shape: tuple[int | None, ...], dtype: npt.DTypeLike) -> None:
+_UINT8, _FLOAT32, _INT64 = np.dtype(np.uint8), np.dtype(np.float32), np.dtype(np.int64)
+
+
+def _check_array(name: str, array: Any, shape: tuple[int | None, ...], dtype: np.dtype[Any]) -> None:
     """Check dtype and shape; a `None` in `shape` matches any length.
 
     Raises:
@@ -32,7 +35,7 @@ def _check_array(name: str, array: Any, shape: tuple[int | None, ...], dtype: np
             return
         if array.ndim == len(shape) and all(a in (None, b) for a, b in zip(shape, array.shape, strict=True)):
             return
-    wanted = f"{np.dtype(dtype).name} array of shape ({', '.join('*' if n is None else str(n) for n in shape)})"
+    wanted = f"{dtype.name} array of shape ({', '.join('*' if n is None else str(n) for n in shape)})"
     found = f"{array.dtype.name} of shape {array.shape}" if isinstance(array, np.ndarray) else type(array).__name__
     raise InvalidValueError(f"{name}: expected a {wanted}, got {found}")
 
@@ -55,7 +58,7 @@ class Frame:
     frame_id: str
 
     def __post_init__(self) -> None:
-        _check_array("Frame.rgb", self.rgb, (None, None, 3), np.uint8)
+        _check_array("Frame.rgb", self.rgb, (None, None, 3), _UINT8)
         if self.rgb.size == 0:
             raise InvalidValueError(f"Frame.rgb: an image needs at least one pixel, got shape {self.rgb.shape}")
         self.rgb.flags.writeable = False
@@ -84,10 +87,10 @@ class Detections:
     class_ids: Int64Array
 
     def __post_init__(self) -> None:
-        _check_array("Detections.boxes_xyxy", self.boxes_xyxy, (None, 4), np.float32)
+        _check_array("Detections.boxes_xyxy", self.boxes_xyxy, (None, 4), _FLOAT32)
         count = len(self.boxes_xyxy)
-        _check_array("Detections.scores", self.scores, (count,), np.float32)
-        _check_array("Detections.class_ids", self.class_ids, (count,), np.int64)
+        _check_array("Detections.scores", self.scores, (count,), _FLOAT32)
+        _check_array("Detections.class_ids", self.class_ids, (count,), _INT64)
 
     def __len__(self) -> int:
         return len(self.boxes_xyxy)
@@ -140,16 +143,16 @@ class Tracks:
     covariances: Float32Array
 
     def __post_init__(self) -> None:
-        _check_array("Tracks.ids", self.ids, (None,), np.int64)
+        _check_array("Tracks.ids", self.ids, (None,), _INT64)
         count = len(self.ids)
-        _check_array("Tracks.boxes_xyxy", self.boxes_xyxy, (count, 4), np.float32)
-        _check_array("Tracks.scores", self.scores, (count,), np.float32)
-        _check_array("Tracks.class_ids", self.class_ids, (count,), np.int64)
-        _check_array("Tracks.states", self.states, (count,), np.int64)
-        _check_array("Tracks.velocities_xy", self.velocities_xy, (count, 2), np.float32)
-        _check_array("Tracks.ages_s", self.ages_s, (count,), np.float32)
-        _check_array("Tracks.times_since_seen_s", self.times_since_seen_s, (count,), np.float32)
-        _check_array("Tracks.covariances", self.covariances, (count, 4, 4), np.float32)
+        _check_array("Tracks.boxes_xyxy", self.boxes_xyxy, (count, 4), _FLOAT32)
+        _check_array("Tracks.scores", self.scores, (count,), _FLOAT32)
+        _check_array("Tracks.class_ids", self.class_ids, (count,), _INT64)
+        _check_array("Tracks.states", self.states, (count,), _INT64)
+        _check_array("Tracks.velocities_xy", self.velocities_xy, (count, 2), _FLOAT32)
+        _check_array("Tracks.ages_s", self.ages_s, (count,), _FLOAT32)
+        _check_array("Tracks.times_since_seen_s", self.times_since_seen_s, (count,), _FLOAT32)
+        _check_array("Tracks.covariances", self.covariances, (count, 4, 4), _FLOAT32)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -197,8 +200,8 @@ class Latent:
     novelty: float
 
     def __post_init__(self) -> None:
-        _check_array("Latent.mean", self.mean, (None,), np.float32)
-        _check_array("Latent.log_variance", self.log_variance, (None,), np.float32)
+        _check_array("Latent.mean", self.mean, (None,), _FLOAT32)
+        _check_array("Latent.log_variance", self.log_variance, (None,), _FLOAT32)
         if len(self.log_variance) not in (0, len(self.mean)):
             raise InvalidValueError(
                 f"Latent.log_variance: expected 0 or {len(self.mean)} values to match the mean, "

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from robot_vision.types import Detections, Float64Array, Int64Array
 
@@ -46,32 +45,33 @@ def observe(detections: Detections, score_threshold: float) -> tuple[Observation
         The observations, and how many detections were malformed: a box with a NaN or infinite corner, an inverted or
         empty box, a box larger than any image, or a score that is no number.
     """
-    good = _well_formed(detections)
-    malformed = len(good) - int(np.count_nonzero(good))
+    boxes = detections.boxes_xyxy.T.astype(np.float64)
     scores = detections.scores.astype(np.float64)
+    near, far = boxes[:2], boxes[2:]
+    # No comparison holds for what is no number.
+    sized = (far > near) & (far < near + _LARGEST_SIZE)
+    good = sized[0] & sized[1] & np.isfinite(scores)
+    malformed = len(good) - int(np.count_nonzero(good))
     index = (good & (scores >= score_threshold)).nonzero()[0]
-    index = index[_canonical_order(detections, scores, index)]
-    boxes = detections.boxes_xyxy.T.astype(np.float64).take(index, axis=1)
-    sizes = boxes[2:] - boxes[:2]
-    centred = np.concatenate([boxes[:2] + 0.5 * sizes, sizes])
-    return Observations(boxes, centred, np.minimum(scores[index], 1.0), detections.class_ids[index], index), malformed
+    order = _canonical_order(boxes.take(index, axis=1), scores.take(index), detections.class_ids.take(index))
+    index = index.take(order)
+    boxes, scores = boxes.take(index, axis=1), scores.take(index)
+    if len(scores) and scores[0] > 1.0:
+        np.minimum(scores, 1.0, out=scores)
+    centred = np.empty(boxes.shape)
+    sizes = np.subtract(boxes[2:], boxes[:2], out=centred[2:])
+    np.add(boxes[:2], 0.5 * sizes, out=centred[:2])
+    return Observations(boxes, centred, scores, detections.class_ids.take(index), index), malformed
 
 
-def _well_formed(detections: Detections) -> npt.NDArray[np.bool_]:
-    """Mask (N,) of the detections that make sense."""
-    boxes = detections.boxes_xyxy
-    # A corner that is no finite number makes a size that is none, which passes no comparison.
-    with np.errstate(invalid="ignore"):
-        sizes = boxes[:, 2:] - boxes[:, :2]
-    fitting = (sizes > 0) & (sizes < _LARGEST_SIZE)
-    return np.asarray(fitting[:, 0] & fitting[:, 1] & np.isfinite(detections.scores))
-
-
-def _canonical_order(detections: Detections, scores: Float64Array, index: Int64Array) -> Int64Array:
-    """Order of the chosen detections by falling score; equal ones by box and class, not by their place in the input."""
-    chosen = scores[index]
-    order = np.argsort(-chosen, kind="stable")
-    ordered = chosen[order]
+def _canonical_order(boxes_xyxy: Float64Array, scores: Float64Array, class_ids: Int64Array) -> Int64Array:
+    """Order of detections by falling score; equal ones by box (4, M) and class, not by their place in the input."""
+    # Complex numbers are ordered by their real and then by their imaginary parts: one sort for the first two keys.
+    keys = np.empty(len(scores), np.complex128)
+    np.negative(scores, out=keys.real)
+    keys.imag = boxes_xyxy[3]
+    order: Int64Array = keys.argsort()
+    ordered = keys.take(order)
     if np.count_nonzero(ordered[1:] == ordered[:-1]):
-        order = np.lexsort((detections.class_ids[index], *detections.boxes_xyxy[index].T, -chosen))
+        order = np.lexsort((class_ids, *boxes_xyxy, -scores))
     return order

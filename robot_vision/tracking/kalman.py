@@ -56,7 +56,7 @@ class BoxFilter:
     """The filter's equations for one noise model; holds no track."""
 
     def __init__(self, noise: NoiseModel) -> None:
-        self._acceleration_variance = _per_axis(noise.centre_acceleration, noise.size_acceleration) ** 2
+        self._acceleration_variances = noise.centre_acceleration**2, noise.size_acceleration**2
         self._error_variance = _per_axis(noise.centre_error, noise.size_error)[:, None] ** 2
         self._start_variance = _per_axis(noise.start_speed, noise.start_growth)[:, None] ** 2
         self._score_factor = noise.score_factor
@@ -88,12 +88,11 @@ class BoxFilter:
         Returns:
             New (4, 5, N) float64 moments; widths and heights are at least `SMALLEST_SIZE`.
         """
-        powers = np.array([0.0, 0.0, seconds**3 / 3.0, seconds**2 / 2.0, seconds])
-        noise = (self._acceleration_variance[:, None] * powers)[:, :, None]
         # Centre and size axes come in pairs that move alike.
         pairs = moments.reshape(2, 2, 5, -1)
-        out: Float64Array = (self._transitions(seconds) @ pairs).reshape(moments.shape)
-        out += noise * (moments[2, 0] * moments[3, 0])
+        out: Float64Array = self._transitions(seconds) @ pairs
+        out += self._noise(seconds) * (moments[2, 0] * moments[3, 0])
+        out = out.reshape(moments.shape)
         sizes = out[2:, 0]
         np.maximum(sizes, SMALLEST_SIZE, out=sizes)
         return out
@@ -121,25 +120,31 @@ class BoxFilter:
     def _transitions(self, seconds: float) -> Float64Array:
         """(2, 1, 5, 5) maps over some time of the moments of a centre's axes and of a size's axes."""
         lost = -math.expm1(-seconds / self._growth_memory)
-        axes = (seconds, 1.0), (self._growth_memory * lost, 1.0 - lost)
-        return np.array([[_transition(step, keep)] for step, keep in axes])
+        flat = _transition(seconds, 1.0) + _transition(self._growth_memory * lost, 1.0 - lost)
+        return np.array(flat).reshape(2, 1, 5, 5)
+
+    def _noise(self, seconds: float) -> Float64Array:
+        """(2, 1, 5, 1) what some time adds to the moments of a centre's axes and of a size's axes, per area."""
+        powers = 0.0, 0.0, seconds**3 / 3.0, seconds**2 / 2.0, seconds
+        flat = [variance * power for variance in self._acceleration_variances for power in powers]
+        return np.array(flat).reshape(2, 1, 5, 1)
 
     def _measurement_variance(self, boxes_cxcywh: Float64Array, scores: Float64Array) -> Float64Array:
-        inflation = 1.0 + self._score_factor * (1.0 - scores)
+        inflation = (1.0 + self._score_factor) - self._score_factor * scores
         inflation *= inflation
         inflation *= boxes_cxcywh[2] * boxes_cxcywh[3]
         return np.asarray(self._error_variance * inflation)
 
 
-def _transition(step: float, keep: float) -> list[list[float]]:
-    """Map of one axis' moments, for the way per unit of velocity and the share of the velocity that is kept."""
+def _transition(step: float, keep: float) -> list[float]:
+    """Map of one axis' moments, row by row, for the way per unit of velocity and the share of it that is kept."""
     return [
-        [1.0, step, 0.0, 0.0, 0.0],
-        [0.0, keep, 0.0, 0.0, 0.0],
-        [0.0, 0.0, 1.0, 2.0 * step, step * step],
-        [0.0, 0.0, 0.0, keep, keep * step],
-        [0.0, 0.0, 0.0, 0.0, keep * keep],
-    ]
+        1.0, step, 0.0, 0.0, 0.0,
+        0.0, keep, 0.0, 0.0, 0.0,
+        0.0, 0.0, 1.0, 2.0 * step, step * step,
+        0.0, 0.0, 0.0, keep, keep * step,
+        0.0, 0.0, 0.0, 0.0, keep * keep,
+    ]  # fmt: skip
 
 
 def _per_axis(centre: float, size: float) -> Float64Array:

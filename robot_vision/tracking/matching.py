@@ -82,34 +82,39 @@ def match(
     Returns:
         The match.
     """
-    sure = int(np.count_nonzero(observations.scores >= params.high_threshold))
+    scores = observations.scores
+    sure = int(np.count_nonzero(scores >= params.high_threshold))
     rows, columns = pairs.rows, pairs.columns
     gains = _gains(candidates, observations, pairs, sure, params.class_penalty)
-    is_sure = columns < sure
     fitting, worth = gains >= params.match_threshold, gains
     if looks is not None:
         fitting |= looks.known_again
         worth = np.maximum(gains + params.appearance_weight * looks.likeness, _LEAST_GAIN)
-    first = _best_pairs(is_sure & fitting, pairs, worth)
-    free = candidates.confirmed.copy()
-    free[rows[first]] = False
-    second = _best_pairs(free.take(rows) & ~is_sure & (gains >= params.low_match_threshold), pairs, worth)
-    matched = np.concatenate([first, second])
-    tracks, continuing = rows[matched], columns[matched]
-    newcomer = observations.scores >= max(params.new_track_threshold, params.high_threshold)
+    if sure == len(scores):
+        matched = _best_pairs(fitting, pairs, worth)
+    else:
+        is_sure = columns < sure
+        first = _best_pairs(is_sure & fitting, pairs, worth)
+        free = candidates.confirmed.copy()
+        free[rows.take(first)] = False
+        second = _best_pairs(free.take(rows) & ~is_sure & (gains >= params.low_match_threshold), pairs, worth)
+        matched = np.concatenate([first, second])
+    tracks, continuing = rows.take(matched), columns.take(matched)
+    newcomer = scores >= max(params.new_track_threshold, params.high_threshold)
     newcomer[continuing] = False
-    continued = np.zeros(pairs.shape[0], bool)
-    continued[tracks] = True
-    newcomer[columns[continued.take(rows) & (pairs.iou >= _DUPLICATE_OVERLAP)]] = False
+    if np.count_nonzero(newcomer):
+        continued = np.zeros(pairs.shape[0], bool)
+        continued[tracks] = True
+        newcomer[columns[continued.take(rows) & (pairs.iou >= _DUPLICATE_OVERLAP)]] = False
     return Match(tracks, continuing, newcomer.nonzero()[0])
 
 
 def _best_pairs(fitting: npt.NDArray[np.bool_], pairs: Pairs, gains: Float64Array) -> Int64Array:
     """Index (K,) of the pairs that the assignment chooses among the fitting ones, mask (P,)."""
     index = fitting.nonzero()[0]
-    if not len(index):
+    if pairs.one_to_one or not len(index):
         return index
-    return index[assign(pairs.rows[index], pairs.columns[index], gains[index], pairs.shape)]
+    return index.take(assign(pairs.rows.take(index), pairs.columns.take(index), gains.take(index), pairs.shape))
 
 
 def _gains(
@@ -117,7 +122,7 @@ def _gains(
 ) -> Float64Array:
     """What each pair (P,) is worth: overlap, weighed by score, direction of motion and class."""
     rows, columns = pairs.rows, pairs.columns
-    weight = 1.0 - _SCORE_WEIGHT * (1.0 - observations.scores)
+    weight = (1.0 - _SCORE_WEIGHT) + _SCORE_WEIGHT * observations.scores
     weight[sure:] = 1.0
     gains = pairs.iou * weight.take(columns)
     gains += _DIRECTION_WEIGHT * candidates.scores.take(rows) * _ahead(candidates, observations, rows, columns)
@@ -134,6 +139,6 @@ def _ahead(candidates: Candidates, observations: Observations, rows: Int64Array,
     """
     way = observations.boxes_cxcywh[:2].take(columns, axis=1) - candidates.observed_xy.take(rows, axis=1)
     velocity = candidates.velocities_xy.take(rows, axis=1)
-    product = way[0] * velocity[0] + way[1] * velocity[1]
-    lengths = (way[0] * way[0] + way[1] * way[1]) * (velocity[0] * velocity[0] + velocity[1] * velocity[1])
-    return np.asarray(product / np.sqrt(np.maximum(lengths, 1e-12)))
+    product, way_squared, speed_squared = way * velocity, way * way, velocity * velocity
+    lengths = (way_squared[0] + way_squared[1]) * (speed_squared[0] + speed_squared[1])
+    return np.asarray((product[0] + product[1]) / np.sqrt(np.maximum(lengths, 1e-12)))

@@ -47,7 +47,8 @@ def estimate_shift(predicted_cxcywh: Float64Array, measured_cxcywh: Float64Array
     fewer = min(len(predicted_cxcywh[0]), count)
     if fewer < _FEWEST_PAIRS:
         return np.zeros(2)
-    offsets = _offsets(predicted_cxcywh, measured_cxcywh, pairs.select(pairs.columns < count))
+    among = pairs if count == pairs.shape[1] else pairs.select(pairs.columns < count)
+    offsets = _offsets(predicted_cxcywh, measured_cxcywh, among)
     if offsets.shape[1] >= _ENOUGH * fewer and not np.count_nonzero(common_shift(offsets)):
         return np.zeros(2)
     offsets = _offsets(predicted_cxcywh, measured_cxcywh, overlaps(_grown(predicted_cxcywh), _grown(measured_cxcywh)))
@@ -57,7 +58,7 @@ def estimate_shift(predicted_cxcywh: Float64Array, measured_cxcywh: Float64Array
 def _offsets(predicted_cxcywh: Float64Array, measured_cxcywh: Float64Array, pairs: Pairs) -> Float64Array:
     """Way (2, K) from the predicted to the measured centre of the boxes that correspond without doubt."""
     best = mutual_best(pairs)
-    best = best[pairs.iou.take(best) > _SMALLEST_OVERLAP]
+    best = best.compress(pairs.iou.take(best) > _SMALLEST_OVERLAP)
     measured_xy = measured_cxcywh[:2].take(pairs.columns.take(best), axis=1)
     return np.asarray(measured_xy - predicted_cxcywh[:2].take(pairs.rows.take(best), axis=1))
 
@@ -75,22 +76,21 @@ def common_shift(offsets_xy: Float64Array) -> Float64Array:
     Returns:
         (2,) float64 in pixels.
     """
-    shift = _medians(offsets_xy)
-    spread = _medians(np.abs(offsets_xy - np.array(shift)[:, None]))
-    return np.array([_shrunk(*axis, offsets_xy.shape[1]) for axis in zip(shift, spread, strict=True)])
+    # A sorted list is cheaper than an array for the few dozen values that there are.
+    return np.array([_shrunk_median(axis) for axis in offsets_xy.tolist()])
 
 
-def _shrunk(median: float, absolute_deviation: float, count: int) -> float:
+def _shrunk_median(values: list[float]) -> float:
     """Median shrunk towards zero by its standard error."""
-    error = _MEDIAN_ERROR * _SIGMA_PER_MAD * absolute_deviation
-    doubt = (_CAUTION * error) ** 2 / count
+    median = _median(values)
+    error = _MEDIAN_ERROR * _SIGMA_PER_MAD * _median([abs(value - median) for value in values])
+    doubt = (_CAUTION * error) ** 2 / len(values)
     return median * (1.0 - doubt / median**2) if median**2 > doubt else 0.0
 
 
-def _medians(values: Float64Array) -> list[float]:
-    """Median of each row; much cheaper than `numpy.median` for a handful of columns."""
-    middle = (values.shape[1] - 1) // 2, values.shape[1] // 2
-    return [0.5 * (row[middle[0]] + row[middle[1]]) for row in np.sort(values, axis=1).tolist()]
+def _median(values: list[float]) -> float:
+    ordered = sorted(values)
+    return 0.5 * (ordered[(len(ordered) - 1) // 2] + ordered[len(ordered) // 2])
 
 
 def _grown(boxes_cxcywh: Float64Array) -> Float64Array:

@@ -36,9 +36,9 @@ _COVERED = 0.5
 
 
 _STATES: Int64Array = np.array(
-    [[TrackState.TENTATIVE, TrackState.TENTATIVE], [TrackState.LOST, TrackState.CONFIRMED]], np.int64
+    [TrackState.TENTATIVE, TrackState.TENTATIVE, TrackState.LOST, TrackState.CONFIRMED], np.int64
 )
-"""State by whether a track is confirmed (row) and seen in this frame (column)."""
+"""State by twice whether a track is confirmed plus whether it is seen in this frame."""
 
 
 class Tracker:
@@ -172,12 +172,15 @@ class Tracker:
         sure = observations.scores[:_SHIFT_DETECTIONS] >= self.params.high_threshold
         measured = observations.boxes_cxcywh[:, : np.count_nonzero(sure)]
         shift = estimate_shift(moments[:, 0], measured, pairs)
+        shifted = bool(np.count_nonzero(shift))
         if seconds > 0.0:
             change = -math.expm1(-seconds / _CAMERA_MEMORY)
-            step = motion - _AT_REST
-            step[:, 2] += shift
-            self._camera_rate += change * (step / seconds - self._camera_rate)
-        if np.count_nonzero(shift):
+            self._camera_rate *= 1.0 - change
+            if shifted or motion is not _AT_REST:
+                step = motion - _AT_REST
+                step[:, 2] += shift
+                self._camera_rate += (change / seconds) * step
+        if shifted:
             moments[:2, 0] += shift[:, None]
             pairs = overlaps(_corners(moments[:, 0]), observations.boxes_xyxy)
         return pairs
@@ -224,30 +227,35 @@ class Tracker:
     def _judge(self, now: float) -> Int64Array:
         """Confirm what has proven itself; states (N,) of all tracks."""
         table = self._table
-        seen = table.in_view
-        age = now - table.first_seen
-        proven = (age >= self.params.confirm_time) | (table.scores >= self.params.confirm_threshold)
-        table.confirm(seen & proven)
-        confirmed = table.confirmed
-        states = _STATES[confirmed.view(np.int8), seen.view(np.int8)]
-        waiting = (confirmed & ~seen & (now - table.last_seen <= self.params.occlusion_time)).nonzero()[0]
-        if len(waiting):
-            states[waiting[self._hidden(waiting, seen.nonzero()[0])]] = TrackState.CONFIRMED
+        seen, confirmed = table.in_view, table.confirmed
+        if np.count_nonzero(confirmed) < len(table):
+            proven = now - table.first_seen >= self.params.confirm_time
+            proven |= table.scores >= self.params.confirm_threshold
+            table.confirm(seen & proven)
+            confirmed = table.confirmed
+        states = _STATES.take(2 * confirmed + seen)
+        if np.count_nonzero(seen) < len(table):
+            waiting = (confirmed & ~seen & (now - table.last_seen <= self.params.occlusion_time)).nonzero()[0]
+            if len(waiting):
+                states[waiting[self._hidden(waiting, seen.nonzero()[0])]] = TrackState.CONFIRMED
         return states
 
     def _hidden(self, waiting: Int64Array, seen: Int64Array) -> npt.NDArray[np.bool_]:
         """Which of the waiting tracks (K,) one of the seen tracks (L,) covers; mask (K,)."""
         table = self._table
         boxes = _corners(table.moments[:, 0])
-        rows, columns = overlapping_pairs(boxes[:, waiting], boxes[:, seen])
-        behind, front = waiting[rows], seen[columns]
-        size = boxes[2:, behind] - boxes[:2, behind]
-        overlap = np.minimum(boxes[2:, behind], boxes[2:, front]) - np.maximum(boxes[:2, behind], boxes[:2, front])
+        hidden = np.zeros(len(waiting), bool)
+        rows, columns = overlapping_pairs(boxes.take(waiting, axis=1), boxes.take(seen, axis=1))
+        if not len(rows):
+            return hidden
+        behind, front = waiting.take(rows), seen.take(columns)
+        back, top = boxes.take(behind, axis=1), boxes.take(front, axis=1)
+        size = back[2:] - back[:2]
+        overlap = np.minimum(back[2:], top[2:]) - np.maximum(back[:2], top[:2])
         covers = overlap[0] * overlap[1] >= _COVERED * (size[0] * size[1])
         # A track that began where this one vanished is this object under a new id, not something in front of it.
-        covers &= table.first_seen[front] <= table.last_seen[behind]
-        hidden = np.zeros(len(waiting), bool)
-        hidden[rows[covers]] = True
+        covers &= table.first_seen.take(front) <= table.last_seen.take(behind)
+        hidden[rows.compress(covers)] = True
         return hidden
 
     def _tracks(self, moments: Float64Array, ahead: float) -> Tracks:
@@ -255,27 +263,35 @@ class Tracker:
         table = self._table
         assert self._last_ns is not None
         now = (self._last_ns - self._start_ns) * 1e-9
-        unseen = now - table.last_seen
-        weight = _DETECTION_WEIGHT * table.in_view
-        boxes = moments[:, 0] + weight * (table.observed - table.moments[:, 0])
+        boxes = moments[:, 0] + _DETECTION_WEIGHT * table.in_view * (table.observed - table.moments[:, 0])
         np.maximum(boxes[2:], SMALLEST_SIZE, out=boxes[2:])
         count = len(table)
+        values = np.empty((13, count), np.float32)
+        values[:4] = _corners(boxes)
+        values[4:6] = moments[:2, 1] + self._camera_velocities(moments)
+        values[6] = table.scores
+        values[7] = (now + ahead) - table.first_seen
+        values[8] = (now + ahead) - table.last_seen
+        values[9:] = moments[:, 2]
         covariances = np.zeros((count, 16), np.float32)
-        covariances[:, ::5] = moments[:, 2].T
+        covariances[:, ::5] = values[9:].T
         return Tracks(
             ids=table.ids.copy(),
-            boxes_xyxy=_corners(boxes).T.astype(np.float32, order="C"),
-            scores=table.scores.astype(np.float32),
+            boxes_xyxy=np.ascontiguousarray(values[:4].T),
+            scores=values[6],
             class_ids=table.class_ids.copy(),
             states=self._states.copy(),
-            velocities_xy=(moments[:2, 1] + self._camera_velocities(moments)).T.astype(np.float32, order="C"),
-            ages_s=(now + ahead - table.first_seen).astype(np.float32),
-            times_since_seen_s=(unseen + ahead).astype(np.float32),
+            velocities_xy=np.ascontiguousarray(values[4:6].T),
+            ages_s=values[7],
+            times_since_seen_s=values[8],
             covariances=covariances.reshape(count, 4, 4),
         )
 
 
 def _corners(boxes_cxcywh: Float64Array) -> Float64Array:
     """x1, y1, x2, y2 (4, N) of cx, cy, w, h (4, N)."""
+    corners = np.empty(boxes_cxcywh.shape)
     half = 0.5 * boxes_cxcywh[2:]
-    return np.concatenate([boxes_cxcywh[:2] - half, boxes_cxcywh[:2] + half])
+    np.subtract(boxes_cxcywh[:2], half, out=corners[:2])
+    np.add(boxes_cxcywh[:2], half, out=corners[2:])
+    return corners
