@@ -73,16 +73,20 @@ def test_a_plain_autoencoder_takes_no_noise_and_a_denoising_one_does(frames):
 
 
 def test_coverage_everywhere_or_nowhere_trains_as_without(frames):
-    """Weights have mean 1 in every image, so that even coverage changes nothing; uneven coverage does."""
+    """Weights have mean 1 in every image, so that even coverage changes nothing but roundings; uneven coverage does."""
     plain = trained(TINY, frames, 1).networks.encoder.head.weight
     salient = FitSettings(**{**vars(TINY), "saliency": 3.0})
+
+    def mean_change(coverage):
+        weight = trained(salient, np.concatenate([frames, coverage], axis=1), 1).networks.encoder.head.weight
+        return (weight - plain).abs().mean().item()
+
     coverage = np.zeros((12, 1, 64, 64), np.uint8)
     coverage[:6] = 255
-    even = trained(salient, np.concatenate([frames, coverage], axis=1), 1).networks.encoder.head.weight
-    torch.testing.assert_close(even, plain)
+    rounding = mean_change(coverage)
     coverage[:, :, :32] = 128
-    uneven = trained(salient, np.concatenate([frames, coverage], axis=1), 1).networks.encoder.head.weight
-    assert not torch.allclose(uneven, plain, atol=1e-4)
+    # Adam makes steps of full length where rounding decides the sign of a gradient that is nearly 0.
+    assert rounding < 0.01 * mean_change(coverage)
 
 
 def test_with_saliency_a_small_object_is_kept_that_is_lost_without():
