@@ -117,6 +117,8 @@ class NewestReader(Generic[MessageT]):
         wakes it for that, too, it finds nothing to do and waits again, which took two thirds of a core.
         """
         handlers = self._subscription.event_handlers
+        if not handlers:  # a middleware without events
+            return
         wait_set = _rclpy.WaitSet(0, 0, 0, 0, 0, len(handlers), self._node.context.handle)
         with ExitStack() as in_use:
             for handler in handlers:

@@ -152,3 +152,9 @@ def test_events_reach_their_callbacks_without_the_executor(bench, capfd) -> None
     bench.node.destroy_publisher(publisher)
     reader.close()
     reader.destroy()
+
+
+def test_a_middleware_without_events_is_no_error(bench, reader, monkeypatch) -> None:
+    """An empty wait set is one for rcl."""
+    monkeypatch.setattr(reader._subscription, "event_handlers", [])
+    reader.attend_events()
