@@ -49,6 +49,23 @@ class Pairs(NamedTuple):
         return Pairs(self.rows[index], self.columns[index], self.iou[index], self.shape, self.one_to_one)
 
 
+def corners(boxes_cxcywh: Float64Array, reach: float = 0.0) -> Float64Array:
+    """Corners of boxes, grown on every side if wanted.
+
+    Args:
+        boxes_cxcywh: (4, N) float64 rows cx, cy, w, h.
+        reach: Share of its width and height by which a box grows on every side.
+
+    Returns:
+        (4, N) float64 rows x1, y1, x2, y2.
+    """
+    corners_xyxy = np.empty(boxes_cxcywh.shape)
+    half = (0.5 + reach) * boxes_cxcywh[2:]
+    np.subtract(boxes_cxcywh[:2], half, out=corners_xyxy[:2])
+    np.add(boxes_cxcywh[:2], half, out=corners_xyxy[2:])
+    return corners_xyxy
+
+
 def overlaps(a_xyxy: Float64Array, b_xyxy: Float64Array) -> Pairs:
     """Every pair of boxes that overlap, and by how much.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from robot_vision.tracking.association import Pairs, mutual_best, overlaps
+from robot_vision.tracking.association import Pairs, corners, mutual_best, overlaps
 from robot_vision.types import Float64Array
 
 _REACH = 0.3
@@ -51,7 +51,8 @@ def estimate_shift(predicted_cxcywh: Float64Array, measured_cxcywh: Float64Array
     offsets = _offsets(predicted_cxcywh, measured_cxcywh, among)
     if offsets.shape[1] >= _ENOUGH * fewer and not np.count_nonzero(common_shift(offsets)):
         return np.zeros(2)
-    offsets = _offsets(predicted_cxcywh, measured_cxcywh, overlaps(_grown(predicted_cxcywh), _grown(measured_cxcywh)))
+    grown = overlaps(corners(predicted_cxcywh, _REACH), corners(measured_cxcywh, _REACH))
+    offsets = _offsets(predicted_cxcywh, measured_cxcywh, grown)
     return common_shift(offsets) if offsets.shape[1] >= _FEWEST_PAIRS else np.zeros(2)
 
 
@@ -91,9 +92,3 @@ def _shrunk_median(values: list[float]) -> float:
 def _median(values: list[float]) -> float:
     ordered = sorted(values)
     return 0.5 * (ordered[(len(ordered) - 1) // 2] + ordered[len(ordered) // 2])
-
-
-def _grown(boxes_cxcywh: Float64Array) -> Float64Array:
-    """Corners (4, N) of boxes that are larger by the reach on every side."""
-    half = (0.5 + _REACH) * boxes_cxcywh[2:]
-    return np.concatenate([boxes_cxcywh[:2] - half, boxes_cxcywh[:2] + half])

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from robot_vision.params import TrackerParams
 from robot_vision.tracking.appearance import blended, checked_embeddings, compare, mean_cosine
-from robot_vision.tracking.association import Pairs, overlapping_pairs, overlaps
+from robot_vision.tracking.association import Pairs, corners, overlapping_pairs, overlaps
 from robot_vision.tracking.detections import Observations, observe
 from robot_vision.tracking.kalman import SMALLEST_SIZE, BoxFilter, NoiseModel
 from robot_vision.tracking.matching import Candidates, Match, match
@@ -168,7 +168,7 @@ class Tracker:
     def _overlaps(self, observations: Observations, seconds: float, motion: Float64Array) -> Pairs:
         """Overlaps of tracks and observations, after moving the tracks by what the camera did that no track knew."""
         moments = self._table.moments
-        pairs = overlaps(_corners(moments[:, 0]), observations.boxes_xyxy)
+        pairs = overlaps(corners(moments[:, 0]), observations.boxes_xyxy)
         sure = observations.scores[:_SHIFT_DETECTIONS] >= self.params.high_threshold
         measured = observations.boxes_cxcywh[:, : np.count_nonzero(sure)]
         shift = estimate_shift(moments[:, 0], measured, pairs)
@@ -182,7 +182,7 @@ class Tracker:
                 self._camera_rate += (change / seconds) * step
         if shifted:
             moments[:2, 0] += shift[:, None]
-            pairs = overlaps(_corners(moments[:, 0]), observations.boxes_xyxy)
+            pairs = overlaps(corners(moments[:, 0]), observations.boxes_xyxy)
         return pairs
 
     def _continue_and_start(
@@ -243,7 +243,7 @@ class Tracker:
     def _hidden(self, waiting: Int64Array, seen: Int64Array) -> npt.NDArray[np.bool_]:
         """Which of the waiting tracks (K,) one of the seen tracks (L,) covers; mask (K,)."""
         table = self._table
-        boxes = _corners(table.moments[:, 0])
+        boxes = corners(table.moments[:, 0])
         hidden = np.zeros(len(waiting), bool)
         rows, columns = overlapping_pairs(boxes.take(waiting, axis=1), boxes.take(seen, axis=1))
         if not len(rows):
@@ -267,7 +267,7 @@ class Tracker:
         np.maximum(boxes[2:], SMALLEST_SIZE, out=boxes[2:])
         count = len(table)
         values = np.empty((13, count), np.float32)
-        values[:4] = _corners(boxes)
+        values[:4] = corners(boxes)
         values[4:6] = moments[:2, 1] + self._camera_velocities(moments)
         values[6] = table.scores
         values[7] = (now + ahead) - table.first_seen
@@ -286,12 +286,3 @@ class Tracker:
             times_since_seen_s=values[8],
             covariances=covariances.reshape(count, 4, 4),
         )
-
-
-def _corners(boxes_cxcywh: Float64Array) -> Float64Array:
-    """x1, y1, x2, y2 (4, N) of cx, cy, w, h (4, N)."""
-    corners = np.empty(boxes_cxcywh.shape)
-    half = 0.5 * boxes_cxcywh[2:]
-    np.subtract(boxes_cxcywh[:2], half, out=corners[:2])
-    np.add(boxes_cxcywh[:2], half, out=corners[2:])
-    return corners

@@ -68,7 +68,7 @@ def test_the_reason_why_no_frame_comes_is_told(bench, kind: type, topic: str, sa
     bench.start("detector_node", "camera.stall_timeout:=0.5")
     bench.until(lambda: "camera" in status and said in status["camera"].message, "the reason in diagnostics")
     bench.until(lambda: status["camera"].level == DiagnosticStatus.ERROR, "an error")
-    bench.until(lambda: said in bench.output("detector_node"), "the warning in the log, also if a frame came through")
+    bench.until(lambda: said in bench.output("detector_node"), "the warning in the log")
 
 
 def test_frames_that_are_lost_in_transport_are_told_from_silence(bench) -> None:
