@@ -139,7 +139,7 @@ def compare(
 
     Args:
         tracks: (N, D) float32 looks of tracks.
-        moments: (4, 5, N) float64 their predicted moments.
+        moments: (5, 4, N) float64 their predicted moments.
         confirmed: (N,) bool, which of them may be known again by looks alone.
         observations: M detections of the frame.
         embeddings: (M, D) float32 their looks.
@@ -172,9 +172,9 @@ def _in_reach(
     """Every confirmed track and box of (4, M) that it may have become, though the two need not overlap."""
     tracks = confirmed.nonzero()[0]
     expected = moments[:, :, tracks]
-    way = _REACH * np.sqrt(expected[:2, 2])
-    areas = np.concatenate([expected[:2, 0] - way, expected[:2, 0] + way])
+    way = _REACH * np.sqrt(expected[2, :2])
+    areas = np.concatenate([expected[0, :2] - way, expected[0, :2] + way])
     rows, columns = overlapping_pairs(areas, np.concatenate([boxes_cxcywh[:2]] * 2))
-    growth = boxes_cxcywh[2:, columns] / expected[2:, 0, rows]
+    growth = boxes_cxcywh[2:, columns] / expected[0, 2:].take(rows, axis=1)
     similar = (np.maximum(growth, 1.0 / growth) <= _LARGEST_GROWTH).all(axis=0)
     return tracks[rows[similar]], columns[similar]

@@ -41,9 +41,10 @@ def add_votes(candidates: Int64Array, weights: Float64Array, class_ids: Int64Arr
         scores: (M,) float64.
     """
     known = candidates == class_ids
-    weights += known * scores
     if np.count_nonzero(known[0]) == len(class_ids):
+        weights[0] += scores
         return
+    weights += known * scores
     fresh = (~known.any(axis=0)).nonzero()[0]
     weakest = 1 + weights[1:, fresh].argmin(axis=0)
     candidates[weakest, fresh] = class_ids[fresh]

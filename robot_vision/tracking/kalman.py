@@ -6,10 +6,10 @@ noise in its acceleration and measured directly (Kalman, "A New Approach to Line
 and Navigation", 2001, section 6.2.2). The axes do not mix, so every covariance is a symmetric 2x2 block, the innovation
 is a scalar, and no matrix is ever inverted.
 
-Tracks live in one array of *moments*, (4, 5, N) float64: for each axis and track the mean position, the mean velocity
-(per second), and the covariance block's position variance, position-velocity covariance and velocity variance. These
-five are carried forward in time by a linear map, so prediction is one product of small matrices. Noise is proportional
-to the box size, so the filter does the same at any image resolution and distance.
+Tracks live in one array of *moments*, (5, 4, N) float64: the mean position, the mean velocity (per second), and the
+covariance block's position variance, position-velocity covariance and velocity variance, each for the four axes of every
+track. Together with the area these are carried forward in time by a linear map, so prediction is one matrix product.
+Noise is proportional to the box size, so the filter does the same at any image resolution and distance.
 """
 
 from __future__ import annotations
@@ -23,6 +23,9 @@ from robot_vision.types import Float64Array
 
 SMALLEST_SIZE = 1.0
 """Width and height in pixels below which a predicted box does not shrink."""
+
+_PRODUCT_TRACKS = 512
+"""Tracks carried forward by one matrix product; a larger one would wake the threads of the linear algebra library."""
 
 
 @dataclass(frozen=True)
@@ -56,11 +59,11 @@ class BoxFilter:
     """The filter's equations for one noise model; holds no track."""
 
     def __init__(self, noise: NoiseModel) -> None:
-        self._acceleration_variances = noise.centre_acceleration**2, noise.size_acceleration**2
         self._error_variance = _per_axis(noise.centre_error, noise.size_error)[:, None] ** 2
         self._start_variance = _per_axis(noise.start_speed, noise.start_growth)[:, None] ** 2
         self._score_factor = noise.score_factor
         self._growth_memory = noise.growth_memory
+        self._terms = _transition_terms(noise)
 
     def start(self, boxes_cxcywh: Float64Array, scores: Float64Array) -> Float64Array:
         """Moments of new tracks: at the measured box, at rest.
@@ -70,64 +73,62 @@ class BoxFilter:
             scores: (K,) float64 in [0, 1].
 
         Returns:
-            (4, 5, K) float64 moments.
+            (5, 4, K) float64 moments.
         """
-        moments = np.zeros((4, 5, boxes_cxcywh.shape[1]))
-        moments[:, 0] = boxes_cxcywh
-        moments[:, 2] = self._measurement_variance(boxes_cxcywh, scores)
-        moments[:, 4] = self._start_variance * (boxes_cxcywh[2] * boxes_cxcywh[3])
+        moments = np.zeros((5, *boxes_cxcywh.shape))
+        moments[0] = boxes_cxcywh
+        moments[2] = self._measurement_variance(boxes_cxcywh, scores)
+        moments[4] = self._start_variance * (boxes_cxcywh[2] * boxes_cxcywh[3])
         return moments
 
     def predict(self, moments: Float64Array, seconds: float) -> Float64Array:
         """Moments some time later, without a measurement.
 
         Args:
-            moments: (4, 5, N) float64.
+            moments: (5, 4, N) float64.
             seconds: Time that passes, at least 0.
 
         Returns:
-            New (4, 5, N) float64 moments; widths and heights are at least `SMALLEST_SIZE`.
+            New (5, 4, N) float64 moments; widths and heights are at least `SMALLEST_SIZE`.
         """
-        # Centre and size axes come in pairs that move alike.
-        pairs = moments.reshape(2, 2, 5, -1)
-        out: Float64Array = self._transitions(seconds) @ pairs
-        out += self._noise(seconds) * (moments[2, 0] * moments[3, 0])
-        out = out.reshape(moments.shape)
-        sizes = out[2:, 0]
-        np.maximum(sizes, SMALLEST_SIZE, out=sizes)
-        return out
+        count = moments.shape[2]
+        before = np.empty((21, count))
+        before[:20] = moments.reshape(20, count)
+        np.multiply(before[2], before[3], out=before[20])
+        transition = self._transition(seconds)
+        after = np.empty((20, count))
+        for start in range(0, count, _PRODUCT_TRACKS):
+            block = slice(start, start + _PRODUCT_TRACKS)
+            np.matmul(transition, before[:, block], out=after[:, block])
+        np.maximum(after[2:4], SMALLEST_SIZE, out=after[2:4])
+        return after.reshape(5, 4, count)
 
     def update(self, moments: Float64Array, boxes_cxcywh: Float64Array, scores: Float64Array) -> Float64Array:
         """Moments after one measured box each.
 
         Args:
-            moments: (4, 5, M) float64, predicted to the time of the measurement.
+            moments: (5, 4, M) float64, predicted to the time of the measurement.
             boxes_cxcywh: (4, M) float64 measured cx, cy, w, h in pixels.
             scores: (M,) float64 in [0, 1]; a low score counts as a less exact box.
 
         Returns:
-            New (4, 5, M) float64 moments.
+            New (5, 4, M) float64 moments.
         """
-        innovation_variance = moments[:, 2] + self._measurement_variance(moments[:, 0], scores)
-        gains = moments[:, 2:4] / innovation_variance[:, None]
-        innovation = boxes_cxcywh - moments[:, 0]
+        innovation_variance = moments[2] + self._measurement_variance(moments[0], scores)
+        gains = moments[2:4] / innovation_variance
         out: Float64Array = moments.copy()
-        out[:, :2] += gains * innovation[:, None]
-        out[:, 4] -= gains[:, 1] * moments[:, 3]
-        out[:, 2:4] *= 1.0 - gains[:, :1]
+        out[:2] += gains * (boxes_cxcywh - moments[0])
+        out[2:4] *= 1.0 - gains[0]
+        out[4] -= gains[1] * moments[3]
         return out
 
-    def _transitions(self, seconds: float) -> Float64Array:
-        """(2, 1, 5, 5) maps over some time of the moments of a centre's axes and of a size's axes."""
+    def _transition(self, seconds: float) -> Float64Array:
+        """(20, 21) map over some time from the moments and the area of a box, whose width and height are axes, to them."""
         lost = -math.expm1(-seconds / self._growth_memory)
-        flat = _transition(seconds, 1.0) + _transition(self._growth_memory * lost, 1.0 - lost)
-        return np.array(flat).reshape(2, 1, 5, 5)
-
-    def _noise(self, seconds: float) -> Float64Array:
-        """(2, 1, 5, 1) what some time adds to the moments of a centre's axes and of a size's axes, per area."""
-        powers = 0.0, 0.0, seconds**3 / 3.0, seconds**2 / 2.0, seconds
-        flat = [variance * power for variance in self._acceleration_variances for power in powers]
-        return np.array(flat).reshape(2, 1, 5, 1)
+        way, keep = self._growth_memory * lost, 1.0 - lost
+        powers = 1.0, seconds, seconds**2, seconds**3, way, way**2, keep, keep * way, keep**2
+        transition: Float64Array = (np.array(powers) @ self._terms).reshape(20, 21)
+        return transition
 
     def _measurement_variance(self, boxes_cxcywh: Float64Array, scores: Float64Array) -> Float64Array:
         inflation = (1.0 + self._score_factor) - self._score_factor * scores
@@ -136,15 +137,25 @@ class BoxFilter:
         return np.asarray(self._error_variance * inflation)
 
 
-def _transition(step: float, keep: float) -> list[float]:
-    """Map of one axis' moments, row by row, for the way per unit of velocity and the share of it that is kept."""
-    return [
-        1.0, step, 0.0, 0.0, 0.0,
-        0.0, keep, 0.0, 0.0, 0.0,
-        0.0, 0.0, 1.0, 2.0 * step, step * step,
-        0.0, 0.0, 0.0, keep, keep * step,
-        0.0, 0.0, 0.0, 0.0, keep * keep,
-    ]  # fmt: skip
+def _transition_terms(noise: NoiseModel) -> Float64Array:
+    """(9, 420) what multiplies the powers of time in each entry of the map over that time.
+
+    The powers are 1, s, s^2 and s^3 of the time, then w, w^2, k, k w, k^2 of the way that a size goes per unit of its
+    velocity and of the share of that velocity that is kept.
+    """
+    one, s, s2, s3, w, w2, k, kw, k2 = np.eye(9)
+    terms = np.zeros((5, 4, 21, 9))
+    for axis in range(4):
+        step, step2, keep, keep_step, keep2 = (s, s2, one, s, one) if axis < 2 else (w, w2, k, kw, k2)
+        position, velocity, variance, covariance, velocity_variance = range(axis, 20, 4)
+        terms[0, axis, [position, velocity]] = one, step
+        terms[1, axis, velocity] = keep
+        terms[2, axis, [variance, covariance, velocity_variance]] = one, 2.0 * step, step2
+        terms[3, axis, [covariance, velocity_variance]] = keep, keep_step
+        terms[4, axis, velocity_variance] = keep2
+    accelerations = _per_axis(noise.centre_acceleration, noise.size_acceleration)[:, None] ** 2
+    terms[2, :, 20], terms[3, :, 20], terms[4, :, 20] = (accelerations * term for term in (s3 / 3.0, s2 / 2.0, s))
+    return terms.reshape(420, 9).T.copy()
 
 
 def _per_axis(centre: float, size: float) -> Float64Array:

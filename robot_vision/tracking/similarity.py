@@ -49,21 +49,21 @@ def moved(moments: Float64Array, similarity: Float64Array) -> Float64Array:
     as everywhere in this filter. Boxes stay upright: their sizes are zoomed, not turned.
 
     Args:
-        moments: (4, 5, N) float64.
+        moments: (5, 4, N) float64.
         similarity: (2, 3) float64 [[a, -b, x], [b, a, y]], from pixels before to pixels after.
 
     Returns:
-        New (4, 5, N) float64 moments; widths and heights are at least `SMALLEST_SIZE`.
+        New (5, 4, N) float64 moments; widths and heights are at least `SMALLEST_SIZE`.
     """
     turn = similarity[:, :2]
     zoom_squared = turn[0, 0] ** 2 + turn[1, 0] ** 2
     out = np.empty_like(moments)
-    out[:2, :2] = np.tensordot(turn, moments[:2, :2], 1)
-    out[:2, 0] += similarity[:, 2:]
-    out[:2, 2:] = np.tensordot(turn**2, moments[:2, 2:], 1)
-    out[2:, :2] = math.sqrt(zoom_squared) * moments[2:, :2]
+    out[:2, :2] = turn @ moments[:2, :2]
+    out[0, :2] += similarity[:, 2:]
+    out[2:, :2] = turn**2 @ moments[2:, :2]
+    out[:2, 2:] = math.sqrt(zoom_squared) * moments[:2, 2:]
     out[2:, 2:] = zoom_squared * moments[2:, 2:]
-    np.maximum(out[2:, 0], SMALLEST_SIZE, out=out[2:, 0])
+    np.maximum(out[0, 2:], SMALLEST_SIZE, out=out[0, 2:])
     return out
 
 

@@ -10,22 +10,24 @@ from robot_vision.types import Float32Array, Float64Array, Int64Array
 
 _MOMENTS = slice(0, 20)
 _OBSERVED = slice(20, 24)
-_FIRST, _SEEN, _SCORE, _CONFIRMED, _IN_VIEW = 24, 25, 26, 27, 28
-_WEIGHTS = slice(29, 29 + classes.SLOTS)
+_FIRST, _SEEN, _SCORE = 24, 25, 26
+_WEIGHTS = slice(27, 27 + classes.SLOTS)
 _ID = 0
 _CANDIDATES = slice(1, 1 + classes.SLOTS)
+_CONFIRMED, _IN_VIEW = 0, 1
 
 
 class TrackTable:
     """Live tracks; the properties are views, so that assigning to their elements changes the table.
 
-    Two blocks hold everything, one of floats and one of integers: adding and removing tracks costs two copies,
-    whatever the number of fields.
+    Three blocks hold everything, one of floats, one of integers and one of flags: adding and removing tracks costs
+    three copies, whatever the number of fields.
     """
 
     def __init__(self) -> None:
         self._floats: Float64Array = np.zeros((_WEIGHTS.stop, 0))
         self._integers: Int64Array = np.zeros((_CANDIDATES.stop, 0), np.int64)
+        self._flags: npt.NDArray[np.bool_] = np.zeros((2, 0), bool)
         self._looks: Float32Array | None = None
 
     def __len__(self) -> int:
@@ -33,8 +35,8 @@ class TrackTable:
 
     @property
     def moments(self) -> Float64Array:
-        """(4, 5, N) moments of the Kalman filter."""
-        return self._floats[_MOMENTS].reshape(4, 5, -1)
+        """(5, 4, N) moments of the Kalman filter."""
+        return self._floats[_MOMENTS].reshape(5, 4, -1)
 
     @property
     def observed(self) -> Float64Array:
@@ -62,14 +64,14 @@ class TrackTable:
 
     @property
     def confirmed(self) -> npt.NDArray[np.bool_]:
-        """(N,) whether the track has been confirmed; a copy."""
-        confirmed: npt.NDArray[np.bool_] = self._floats[_CONFIRMED] > 0
+        """(N,) whether the track has been confirmed; for the rest of its life."""
+        confirmed: npt.NDArray[np.bool_] = self._flags[_CONFIRMED]
         return confirmed
 
     @property
     def in_view(self) -> npt.NDArray[np.bool_]:
-        """(N,) whether a detection was matched since `begin_frame`, also where stamps stand still; a copy."""
-        in_view: npt.NDArray[np.bool_] = self._floats[_IN_VIEW] > 0
+        """(N,) whether a detection was matched since `begin_frame`, also where stamps stand still."""
+        in_view: npt.NDArray[np.bool_] = self._flags[_IN_VIEW]
         return in_view
 
     @property
@@ -101,13 +103,13 @@ class TrackTable:
 
     def begin_frame(self) -> None:
         """Take every track for out of view until `see` or `add` says otherwise."""
-        self._floats[_IN_VIEW] = 0.0
+        self._flags[_IN_VIEW] = False
 
     def set_moments(self, moments: Float64Array) -> None:
         """Replace the moments of all tracks.
 
         Args:
-            moments: (4, 5, N) float64.
+            moments: (5, 4, N) float64.
         """
         self._floats[_MOMENTS] = moments.reshape(20, -1)
 
@@ -119,41 +121,37 @@ class TrackTable:
         """
         self._floats = self._floats[:, mask]
         self._integers = self._integers[:, mask]
+        self._flags = self._flags[:, mask]
         if self._looks is not None:
             self._looks = self._looks[mask]
 
     def see(
-        self, index: Int64Array, moments: Float64Array, boxes_cxcywh: Float64Array, scores: Float64Array,
+        self, mask: npt.NDArray[np.bool_], moments: Float64Array, boxes_cxcywh: Float64Array, scores: Float64Array,
         class_ids: Int64Array, now: float,
     ) -> None:  # fmt: skip
         """Write what one matched detection a track brought.
 
         Args:
-            index: (M,) int64 tracks, each at most once.
-            moments: (4, 5, M) float64 updated moments.
-            boxes_cxcywh: (4, M) float64 matched boxes in pixels.
-            scores: (M,) float64.
-            class_ids: (M,) int64.
+            mask: (N,) bool, tracks that have one; what the other arguments say of the rest is left out.
+            moments: (5, 4, N) float64 updated moments.
+            boxes_cxcywh: (4, N) float64 matched boxes in pixels.
+            scores: (N,) float64.
+            class_ids: (N,) int64.
             now: Time in seconds of the tracker's clock.
         """
-        floats = self._floats.take(index, axis=1)
-        integers = self._integers.take(index, axis=1)
+        everything = np.count_nonzero(mask) == len(mask)
+        floats, integers = self._floats, self._integers
+        if not everything:
+            floats, integers = floats.copy(), integers.copy()
         floats[_MOMENTS] = moments.reshape(20, -1)
         floats[_OBSERVED] = boxes_cxcywh
         floats[_SEEN] = now
-        floats[_IN_VIEW] = 1.0
         floats[_SCORE] = scores
         classes.add_votes(integers[_CANDIDATES], floats[_WEIGHTS], class_ids, scores)
-        self._floats[:, index] = floats
-        self._integers[:, index] = integers
-
-    def confirm(self, mask: npt.NDArray[np.bool_]) -> None:
-        """Confirm tracks, for the rest of their lives.
-
-        Args:
-            mask: (N,) bool.
-        """
-        self._floats[_CONFIRMED, mask] = 1.0
+        if not everything:
+            np.copyto(self._floats, floats, where=mask)
+            np.copyto(self._integers, integers, where=mask)
+        self._flags[_IN_VIEW] = mask
 
     def add(
         self, first_id: int, moments: Float64Array, boxes_cxcywh: Float64Array, scores: Float64Array,
@@ -175,11 +173,11 @@ class TrackTable:
         floats[_MOMENTS] = moments.reshape(20, -1)
         floats[_OBSERVED] = boxes_cxcywh
         floats[_FIRST] = floats[_SEEN] = now
-        floats[_IN_VIEW] = 1.0
         floats[_SCORE] = scores
         integers[_ID] = np.arange(first_id, first_id + count)
         integers[_CANDIDATES], floats[_WEIGHTS] = classes.start_votes(class_ids, scores)
         self._floats = np.concatenate([self._floats, floats], axis=1)
         self._integers = np.concatenate([self._integers, integers], axis=1)
+        self._flags = np.concatenate([self._flags, np.repeat([[False], [True]], count, axis=1)], axis=1)
         if self._looks is not None:
             self._looks = np.concatenate([self._looks, np.zeros((count, self.dimensions), np.float32)])

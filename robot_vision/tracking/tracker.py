@@ -139,8 +139,8 @@ class Tracker:
             return Tracks.empty()
         seconds = max(0, stamp_ns - self._last_ns) * 1e-9
         moments = self._filter.predict(self._table.moments, seconds)
-        moments[:2, 0] += self._camera_velocities(moments) * seconds
-        moments[2:, 0] *= math.exp(self._camera_rate[0, 0] * seconds)
+        moments[0, :2] += self._camera_velocities(moments) * seconds
+        moments[0, 2:] *= math.exp(self._camera_rate[0, 0] * seconds)
         return self._tracks(moments, seconds)
 
     def _advance(self, stamp_ns: int) -> float:
@@ -162,16 +162,16 @@ class Tracker:
 
     def _camera_velocities(self, moments: Float64Array) -> Float64Array:
         """Velocities (2, N) in pixels per second that the camera gives to things at rest where the tracks are."""
-        velocities: Float64Array = self._camera_rate[:, :2] @ moments[:2, 0] + self._camera_rate[:, 2:]
+        velocities: Float64Array = self._camera_rate[:, :2] @ moments[0, :2] + self._camera_rate[:, 2:]
         return velocities
 
     def _overlaps(self, observations: Observations, seconds: float, motion: Float64Array) -> Pairs:
         """Overlaps of tracks and observations, after moving the tracks by what the camera did that no track knew."""
         moments = self._table.moments
-        pairs = overlaps(corners(moments[:, 0]), observations.boxes_xyxy)
+        pairs = overlaps(corners(moments[0]), observations.boxes_xyxy)
         sure = observations.scores[:_SHIFT_DETECTIONS] >= self.params.high_threshold
         measured = observations.boxes_cxcywh[:, : np.count_nonzero(sure)]
-        shift = estimate_shift(moments[:, 0], measured, pairs)
+        shift = estimate_shift(moments[0], measured, pairs)
         shifted = bool(np.count_nonzero(shift))
         if seconds > 0.0:
             change = -math.expm1(-seconds / _CAMERA_MEMORY)
@@ -181,8 +181,8 @@ class Tracker:
                 step[:, 2] += shift
                 self._camera_rate += (change / seconds) * step
         if shifted:
-            moments[:2, 0] += shift[:, None]
-            pairs = overlaps(corners(moments[:, 0]), observations.boxes_xyxy)
+            moments[0, :2] += shift[:, None]
+            pairs = overlaps(corners(moments[0]), observations.boxes_xyxy)
         return pairs
 
     def _continue_and_start(
@@ -190,17 +190,18 @@ class Tracker:
     ) -> None:
         """Update the matched tracks, end unproven ones, start new ones; looks (M, D) are the observations'."""
         table = self._table
-        confirmed = table.confirmed
         tracks, continuing, newcomers = self._matched(observations, pairs, looks)
         if len(tracks):
-            boxes, scores, class_ids = observations.rows(continuing)
-            updated = self._filter.update(table.moments.take(tracks, axis=2), boxes, scores)
+            of_track = np.full(len(table), -1)
+            of_track[tracks] = continuing
+            boxes, scores, class_ids = observations.rows(of_track)
             if looks is not None:
                 before = table.looks(looks.shape[1])
                 unseen = now - table.last_seen[tracks]
-                before[tracks] = blended(before[tracks], looks[continuing], scores, unseen)
-            table.see(tracks, updated, boxes, scores, class_ids, now)
-        self._end(~confirmed & ~table.in_view)
+                before[tracks] = blended(before[tracks], looks[continuing], scores[tracks], unseen)
+            updated = self._filter.update(table.moments, boxes, scores)
+            table.see(of_track >= 0, updated, boxes, scores, class_ids, now)
+        self._end(~(table.confirmed | table.in_view))
         if len(newcomers):
             boxes, scores, class_ids = observations.rows(newcomers)
             table.add(self._next_id, self._filter.start(boxes, scores), boxes, scores, class_ids, now)
@@ -211,7 +212,7 @@ class Tracker:
     def _matched(self, observations: Observations, pairs: Pairs, looks: Float32Array | None) -> Match:
         """What continues what, by place and, where looks (M, D) are known, by these."""
         table, moments, confirmed = self._table, self._table.moments, self._table.confirmed
-        candidates = Candidates(moments[:2, 1], table.observed[:2], table.scores, table.class_ids, confirmed)
+        candidates = Candidates(moments[1, :2], table.observed[:2], table.scores, table.class_ids, confirmed)
         if looks is None or self.params.appearance_weight == 0.0:
             return match(candidates, observations, pairs, self.params)
         before = table.looks(looks.shape[1])
@@ -231,8 +232,7 @@ class Tracker:
         if np.count_nonzero(confirmed) < len(table):
             proven = now - table.first_seen >= self.params.confirm_time
             proven |= table.scores >= self.params.confirm_threshold
-            table.confirm(seen & proven)
-            confirmed = table.confirmed
+            confirmed |= seen & proven
         states = _STATES.take(2 * confirmed + seen)
         if np.count_nonzero(seen) < len(table):
             waiting = (confirmed & ~seen & (now - table.last_seen <= self.params.occlusion_time)).nonzero()[0]
@@ -243,7 +243,7 @@ class Tracker:
     def _hidden(self, waiting: Int64Array, seen: Int64Array) -> npt.NDArray[np.bool_]:
         """Which of the waiting tracks (K,) one of the seen tracks (L,) covers; mask (K,)."""
         table = self._table
-        boxes = corners(table.moments[:, 0])
+        boxes = corners(table.moments[0])
         hidden = np.zeros(len(waiting), bool)
         rows, columns = overlapping_pairs(boxes.take(waiting, axis=1), boxes.take(seen, axis=1))
         if not len(rows):
@@ -259,20 +259,20 @@ class Tracker:
         return hidden
 
     def _tracks(self, moments: Float64Array, ahead: float) -> Tracks:
-        """The tracks as a value, for moments (4, 5, N) that lie some seconds ahead of the last update."""
+        """The tracks as a value, for moments (5, 4, N) that lie some seconds ahead of the last update."""
         table = self._table
         assert self._last_ns is not None
         now = (self._last_ns - self._start_ns) * 1e-9
-        boxes = moments[:, 0] + _DETECTION_WEIGHT * table.in_view * (table.observed - table.moments[:, 0])
+        boxes = moments[0] + _DETECTION_WEIGHT * table.in_view * (table.observed - table.moments[0])
         np.maximum(boxes[2:], SMALLEST_SIZE, out=boxes[2:])
         count = len(table)
         values = np.empty((13, count), np.float32)
         values[:4] = corners(boxes)
-        values[4:6] = moments[:2, 1] + self._camera_velocities(moments)
+        values[4:6] = moments[1, :2] + self._camera_velocities(moments)
         values[6] = table.scores
         values[7] = (now + ahead) - table.first_seen
         values[8] = (now + ahead) - table.last_seen
-        values[9:] = moments[:, 2]
+        values[9:] = moments[2]
         covariances = np.zeros((count, 16), np.float32)
         covariances[:, ::5] = values[9:].T
         return Tracks(

@@ -162,11 +162,11 @@ def test_odd_inputs_and_repeats_give_the_same() -> None:
 
 
 def random_moments(count: int, seed: int) -> Float64Array:
-    """Moments (4, 5, N) with positive definite covariances."""
+    """Moments (5, 4, N) with positive definite covariances."""
     rng = np.random.default_rng(seed)
-    moments = rng.uniform(50, 400, (4, 5, count))
-    moments[:, 1] = rng.normal(0, 50, (4, count))
-    moments[:, 3] = rng.uniform(-0.9, 0.9, (4, count)) * np.sqrt(moments[:, 2] * moments[:, 4])
+    moments = rng.uniform(50, 400, (5, 4, count))
+    moments[1] = rng.normal(0, 50, (4, count))
+    moments[3] = rng.uniform(-0.9, 0.9, (4, count)) * np.sqrt(moments[2] * moments[4])
     return moments
 
 
@@ -178,10 +178,10 @@ def test_moved_moments_are_those_of_a_plain_loop() -> None:
     after = moved(before, motion)
     full = np.kron(motion[:, :2], np.eye(2))
     for track in range(7):
-        x, y, width, height = before[:, :, track]
+        x, y, width, height = before[:, :, track].T
         position, velocity = turn * complex(x[0], y[0]) + shift, turn * complex(x[1], y[1])
-        np.testing.assert_allclose(after[:2, 0, track], (position.real, position.imag))
-        np.testing.assert_allclose(after[:2, 1, track], (velocity.real, velocity.imag))
+        np.testing.assert_allclose(after[0, :2, track], (position.real, position.imag))
+        np.testing.assert_allclose(after[1, :2, track], (velocity.real, velocity.imag))
         covariance = np.zeros((4, 4))
         for axis, moments in enumerate((x, y)):
             block = slice(2 * axis, 2 * axis + 2)
@@ -190,10 +190,10 @@ def test_moved_moments_are_those_of_a_plain_loop() -> None:
         for axis in (0, 1):
             place = 2 * axis
             wanted = turned[place, place], turned[place, place + 1], turned[place + 1, place + 1]
-            np.testing.assert_allclose(after[axis, 2:, track], wanted)
+            np.testing.assert_allclose(after[2:, axis, track], wanted)
         for axis, moments in ((2, width), (3, height)):
-            np.testing.assert_allclose(after[axis, :2, track], 1.3 * moments[:2])
-            np.testing.assert_allclose(after[axis, 2:, track], 1.3**2 * moments[2:])
+            np.testing.assert_allclose(after[:2, axis, track], 1.3 * moments[:2])
+            np.testing.assert_allclose(after[2:, axis, track], 1.3**2 * moments[2:])
 
 
 def test_a_motion_and_its_inverse_bring_boxes_back() -> None:

@@ -48,14 +48,14 @@ class TextbookFilter:
 
 
 def moments_of(textbook: TextbookFilter) -> np.ndarray:
-    """(4, 5) moments of a full state, after checking that no axis depends on another."""
+    """(5, 4) moments of a full state, after checking that no axis depends on another."""
     rest = textbook.p.copy()
     axes = np.arange(4)
     for rows, columns in ((axes, axes), (axes, axes + 4), (axes + 4, axes), (axes + 4, axes + 4)):
         rest[rows, columns] = 0
     np.testing.assert_allclose(rest, 0, atol=1e-9)
     blocks = [textbook.p[axes, axes], textbook.p[axes, axes + 4], textbook.p[axes + 4, axes + 4]]
-    return np.stack([textbook.x[:4], textbook.x[4:], *blocks], axis=1)
+    return np.stack([textbook.x[:4], textbook.x[4:], *blocks])
 
 
 def test_equals_a_textbook_filter_per_track() -> None:
@@ -86,7 +86,7 @@ def test_two_half_steps_are_one_step() -> None:
     """Time is continuous: splitting an interval changes nothing but the noise scale's reference size."""
     batch = BoxFilter(STEADY)
     start = batch.start(np.array([[10.0], [20.0], [50.0], [80.0]]), np.array([0.9]))
-    start[:2, 1] = [[30.0], [-10.0]]
+    start[1, :2] = [[30.0], [-10.0]]
     whole = batch.predict(start, 0.4)
     halves = batch.predict(batch.predict(start, 0.2), 0.2)
     np.testing.assert_allclose(halves, whole, rtol=1e-9, atol=1e-9)
@@ -99,7 +99,7 @@ def test_learns_a_constant_velocity() -> None:
     for _ in range(60):
         box[:2] += [[4.0], [-2.0]]
         moments = batch.update(batch.predict(moments, 0.1), box, np.ones(1))
-    np.testing.assert_allclose(moments[:2, 1, 0], [40.0, -20.0], rtol=0.01)
+    np.testing.assert_allclose(moments[1, :2, 0], [40.0, -20.0], rtol=0.01)
 
 
 def test_a_low_score_moves_the_estimate_less() -> None:
@@ -113,8 +113,8 @@ def test_a_low_score_moves_the_estimate_less() -> None:
 def test_sizes_stay_positive() -> None:
     batch = BoxFilter(STEADY)
     moments = batch.start(np.array([[0.0], [0.0], [5.0], [5.0]]), np.ones(1))
-    moments[2:, 1] = -100.0
-    assert (batch.predict(moments, 1.0)[2:, 0] == SMALLEST_SIZE).all()
+    moments[1, 2:] = -100.0
+    assert (batch.predict(moments, 1.0)[0, 2:] == SMALLEST_SIZE).all()
 
 
 @pytest.mark.parametrize("count", [0, 1, 3])
@@ -122,6 +122,6 @@ def test_keeps_its_input(count: int) -> None:
     batch = BoxFilter(NOISE)
     moments = batch.start(np.full((4, count), 10.0), np.ones(count))
     before = moments.copy()
-    assert batch.predict(moments, 0.1).shape == (4, 5, count)
-    assert batch.update(moments, np.full((4, count), 11.0), np.ones(count)).shape == (4, 5, count)
+    assert batch.predict(moments, 0.1).shape == (5, 4, count)
+    assert batch.update(moments, np.full((4, count), 11.0), np.ones(count)).shape == (5, 4, count)
     np.testing.assert_array_equal(moments, before)
