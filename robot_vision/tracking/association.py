@@ -6,6 +6,7 @@ that overlap become pairs, and the assignment problem is solved only within grou
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -59,10 +60,7 @@ def corners(boxes_cxcywh: Float64Array, reach: float = 0.0) -> Float64Array:
     Returns:
         (4, N) float64 rows x1, y1, x2, y2.
     """
-    corners_xyxy = np.empty(boxes_cxcywh.shape)
-    half = (0.5 + reach) * boxes_cxcywh[2:]
-    np.subtract(boxes_cxcywh[:2], half, out=corners_xyxy[:2])
-    np.add(boxes_cxcywh[:2], half, out=corners_xyxy[2:])
+    corners_xyxy: Float64Array = _corner_map(reach).dot(boxes_cxcywh)
     return corners_xyxy
 
 
@@ -155,6 +153,13 @@ def assign(rows: Int64Array, columns: Int64Array, gains: Float64Array, shape: tu
         return taken
     solved = _assign_contested(rows[contested], columns[contested], gains[contested], shape)
     return np.concatenate([taken, contested[solved]])
+
+
+@cache
+def _corner_map(reach: float) -> Float64Array:
+    """(4, 4) map from cx, cy, w, h to the corners of a box grown on every side by that share of its size."""
+    half = 0.5 + reach
+    return np.array([[1, 0, -half, 0], [0, 1, 0, -half], [1, 0, half, 0], [0, 1, 0, half]])
 
 
 def _one_to_one(rows: Int64Array, columns: Int64Array) -> bool:

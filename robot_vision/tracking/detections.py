@@ -11,6 +11,9 @@ from robot_vision.types import Detections, Float64Array, Int64Array
 _LARGEST_SIZE = 1e7
 """Width and height in pixels from which a box is not believed."""
 
+_CENTRES: Float64Array = np.array([[0.5, 0, 0.5, 0], [0, 0.5, 0, 0.5], [-1, 0, 1, 0], [0, -1, 0, 1]])
+"""Map from x1, y1, x2, y2 to cx, cy, w, h."""
+
 
 class Observations(NamedTuple):
     """Usable detections of one frame in an order that depends on their values alone.
@@ -49,23 +52,26 @@ def observe(detections: Detections, score_threshold: float) -> tuple[Observation
     scores = detections.scores.astype(np.float64)
     near, far = boxes[:2], boxes[2:]
     # No comparison holds for what is no number.
-    sized = (far > near) & (far < near + _LARGEST_SIZE)
-    good = sized[0] & sized[1] & np.isfinite(scores)
-    malformed = len(good) - int(np.count_nonzero(good))
-    index = (good & (scores >= score_threshold)).nonzero()[0]
-    order = _canonical_order(boxes.take(index, axis=1), scores.take(index), detections.class_ids.take(index))
-    index = index.take(order)
-    boxes, scores = boxes.take(index, axis=1), scores.take(index)
-    if len(scores) and scores[0] > 1.0:
-        np.minimum(scores, 1.0, out=scores)
-    centred = np.empty(boxes.shape)
-    sizes = np.subtract(boxes[2:], boxes[:2], out=centred[2:])
-    np.add(boxes[:2], 0.5 * sizes, out=centred[:2])
-    return Observations(boxes, centred, scores, detections.class_ids.take(index), index), malformed
+    sized = near < far
+    sized &= far < near + _LARGEST_SIZE
+    index = _canonical_order(boxes, scores, detections.class_ids)
+    malformed = 0
+    best, worst = (scores[index[0]], scores[index[-1]]) if len(index) else (1.0, 1.0)
+    if not score_threshold <= worst <= best <= 1.0 or np.count_nonzero(sized) < sized.size:
+        good = sized[0] & sized[1] & np.isfinite(scores)
+        malformed = len(good) - int(np.count_nonzero(good))
+        index = index.compress((good & (scores >= score_threshold)).take(index))
+        scores = np.minimum(scores, 1.0)
+    boxes = boxes.take(index, axis=1)
+    class_ids = detections.class_ids.take(index)
+    return Observations(boxes, _CENTRES.dot(boxes), scores.take(index), class_ids, index), malformed
 
 
 def _canonical_order(boxes_xyxy: Float64Array, scores: Float64Array, class_ids: Int64Array) -> Int64Array:
-    """Order of detections by falling score; equal ones by box (4, M) and class, not by their place in the input."""
+    """Order of detections by falling score; equal ones by box (4, M) and class, not by their place in the input.
+
+    Scores that are no number come last.
+    """
     # Complex numbers are ordered by their real and then by their imaginary parts: one sort for the first two keys.
     keys = np.empty(len(scores), np.complex128)
     np.negative(scores, out=keys.real)

@@ -96,11 +96,13 @@ class BoxFilter:
         before[:20] = moments.reshape(20, count)
         np.multiply(before[2], before[3], out=before[20])
         transition = self._transition(seconds)
-        after = np.empty((20, count))
-        for start in range(0, count, _PRODUCT_TRACKS):
-            block = slice(start, start + _PRODUCT_TRACKS)
-            np.matmul(transition, before[:, block], out=after[:, block])
-        np.maximum(after[2:4], SMALLEST_SIZE, out=after[2:4])
+        if count <= _PRODUCT_TRACKS:
+            after = transition.dot(before)
+        else:
+            blocks = np.array_split(before, range(_PRODUCT_TRACKS, count, _PRODUCT_TRACKS), axis=1)
+            after = np.concatenate([transition.dot(block) for block in blocks], axis=1)
+        sizes = after[2:4]
+        np.maximum(sizes, SMALLEST_SIZE, out=sizes)
         return after.reshape(5, 4, count)
 
     def update(self, moments: Float64Array, boxes_cxcywh: Float64Array, scores: Float64Array) -> Float64Array:
@@ -127,7 +129,7 @@ class BoxFilter:
         lost = -math.expm1(-seconds / self._growth_memory)
         way, keep = self._growth_memory * lost, 1.0 - lost
         powers = 1.0, seconds, seconds**2, seconds**3, way, way**2, keep, keep * way, keep**2
-        transition: Float64Array = (np.array(powers) @ self._terms).reshape(20, 21)
+        transition: Float64Array = np.array(powers).dot(self._terms).reshape(20, 21)
         return transition
 
     def _measurement_variance(self, boxes_cxcywh: Float64Array, scores: Float64Array) -> Float64Array:

@@ -45,6 +45,12 @@ class TrackTable:
         return observed
 
     @property
+    def seen(self) -> Float64Array:
+        """(2, N) times of the first detection and of the one last matched, in seconds of the tracker's clock."""
+        seen: Float64Array = self._floats[_FIRST : _SEEN + 1]
+        return seen
+
+    @property
     def first_seen(self) -> Float64Array:
         """(N,) time of the first detection, in seconds of the tracker's clock."""
         first_seen: Float64Array = self._floats[_FIRST]

@@ -162,7 +162,7 @@ class Tracker:
 
     def _camera_velocities(self, moments: Float64Array) -> Float64Array:
         """Velocities (2, N) in pixels per second that the camera gives to things at rest where the tracks are."""
-        velocities: Float64Array = self._camera_rate[:, :2] @ moments[0, :2] + self._camera_rate[:, 2:]
+        velocities: Float64Array = self._camera_rate[:, :2].dot(moments[0, :2]) + self._camera_rate[:, 2:]
         return velocities
 
     def _overlaps(self, observations: Observations, seconds: float, motion: Float64Array) -> Pairs:
@@ -263,15 +263,17 @@ class Tracker:
         table = self._table
         assert self._last_ns is not None
         now = (self._last_ns - self._start_ns) * 1e-9
-        boxes = moments[0] + _DETECTION_WEIGHT * table.in_view * (table.observed - table.moments[0])
+        boxes = moments[0] + (_DETECTION_WEIGHT * table.in_view) * (table.observed - table.moments[0])
         np.maximum(boxes[2:], SMALLEST_SIZE, out=boxes[2:])
+        velocities = moments[1, :2]
+        if np.count_nonzero(self._camera_rate):
+            velocities = velocities + self._camera_velocities(moments)
         count = len(table)
         values = np.empty((13, count), np.float32)
         values[:4] = corners(boxes)
-        values[4:6] = moments[1, :2] + self._camera_velocities(moments)
+        values[4:6] = velocities
         values[6] = table.scores
-        values[7] = (now + ahead) - table.first_seen
-        values[8] = (now + ahead) - table.last_seen
+        values[7:9] = (now + ahead) - table.seen
         values[9:] = moments[2]
         covariances = np.zeros((count, 16), np.float32)
         covariances[:, ::5] = values[9:].T
