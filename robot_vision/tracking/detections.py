@@ -48,7 +48,7 @@ def observe(detections: Detections, score_threshold: float) -> tuple[Observation
         The observations, and how many detections were malformed: a box with a NaN or infinite corner, an inverted or
         empty box, a box larger than any image, or a score that is no number.
     """
-    boxes = detections.boxes_xyxy.T.astype(np.float64)
+    boxes = detections.boxes_xyxy.T.astype(np.float64, order="C")
     scores = detections.scores.astype(np.float64)
     near, far = boxes[:2], boxes[2:]
     # No comparison holds for what is no number.

@@ -125,9 +125,10 @@ class TrackTable:
         Args:
             mask: (N,) bool.
         """
-        self._floats = self._floats[:, mask]
-        self._integers = self._integers[:, mask]
-        self._flags = self._flags[:, mask]
+        # Indexing would leave columns side by side in memory, in which order every later operation is slower.
+        self._floats = self._floats.compress(mask, axis=1)
+        self._integers = self._integers.compress(mask, axis=1)
+        self._flags = self._flags.compress(mask, axis=1)
         if self._looks is not None:
             self._looks = self._looks[mask]
 
