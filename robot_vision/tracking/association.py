@@ -21,6 +21,9 @@ from robot_vision.types import Float64Array, Int64Array
 _DENSE_PAIRS = 4096
 """Comparisons up to which testing every pair is faster than sweeping."""
 
+_FEW_CELLS = 1024
+"""Tracks times detections up to which one dense problem is faster than even setting the uncontested pairs aside."""
+
 _DENSE_CELLS = 8192
 """Tracks times detections up to which one dense problem is faster than looking for what competes."""
 
@@ -82,7 +85,8 @@ def overlaps(a_xyxy: Float64Array, b_xyxy: Float64Array) -> Pairs:
     a_wh = a[2:] - a[:2]
     b_wh = b[2:] - b[:2]
     iou = intersection / (a_wh[0] * a_wh[1] + b_wh[0] * b_wh[1] - intersection)
-    return Pairs(rows, columns, iou, (a_xyxy.shape[1], b_xyxy.shape[1]), _one_to_one(rows, columns))
+    shape = a_xyxy.shape[1], b_xyxy.shape[1]
+    return Pairs(rows, columns, iou, shape, _one_to_one(rows, columns, shape))
 
 
 def overlapping_pairs(a_xyxy: Float64Array, b_xyxy: Float64Array) -> tuple[Int64Array, Int64Array]:
@@ -141,7 +145,12 @@ def assign(rows: Int64Array, columns: Int64Array, gains: Float64Array, shape: tu
     Returns:
         Index (K,) int64 into the pairs, in no particular order.
     """
-    if shape[0] * shape[1] <= _DENSE_CELLS:
+    if _one_to_one(rows, columns, shape):
+        return np.arange(len(rows))
+    cells = shape[0] * shape[1]
+    if cells <= _FEW_CELLS:
+        return _chosen(rows, columns, gains, shape)
+    if cells <= _DENSE_CELLS:
         return _assign_few(rows, columns, gains, shape)
     rival = _best_other(rows, gains, shape[0]) + _best_other(columns, gains, shape[1])
     taken = (gains > rival).nonzero()[0]
@@ -162,9 +171,9 @@ def _corner_map(reach: float) -> Float64Array:
     return np.array([[1, 0, -half, 0], [0, 1, 0, -half], [1, 0, half, 0], [0, 1, 0, half]])
 
 
-def _one_to_one(rows: Int64Array, columns: Int64Array) -> bool:
+def _one_to_one(rows: Int64Array, columns: Int64Array, shape: tuple[int, int]) -> bool:
     """Whether no row and no column occurs twice."""
-    return not len(rows) or (_most(rows) == 1 and _most(columns) == 1)
+    return not len(rows) or (len(rows) <= min(shape) and _most(rows) == 1 and _most(columns) == 1)
 
 
 def _most(index: Int64Array) -> int:
@@ -228,6 +237,7 @@ def _assign_dense(rows: Int64Array, columns: Int64Array, gains: Float64Array, sh
 
 
 def _chosen(rows: Int64Array, columns: Int64Array, gains: Float64Array, shape: tuple[int, int]) -> Int64Array:
+    """Assignment by one dense problem over all rows and columns."""
     cost = np.zeros(shape)
     cost[rows, columns] = -gains
     best_row, best_column = linear_sum_assignment(cost)

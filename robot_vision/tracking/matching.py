@@ -139,6 +139,6 @@ def _ahead(candidates: Candidates, observations: Observations, rows: Int64Array,
     """
     way = observations.boxes_cxcywh[:2].take(columns, axis=1) - candidates.observed_xy.take(rows, axis=1)
     velocity = candidates.velocities_xy.take(rows, axis=1)
-    product, way_squared, speed_squared = way * velocity, way * way, velocity * velocity
-    lengths = (way_squared[0] + way_squared[1]) * (speed_squared[0] + speed_squared[1])
-    return np.asarray((product[0] + product[1]) / np.sqrt(np.maximum(lengths, 1e-12)))
+    x, y = way * velocity
+    lengths = np.hypot(*way) * np.hypot(*velocity)
+    return np.asarray((x + y) / np.maximum(lengths, 1e-6))

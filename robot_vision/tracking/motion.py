@@ -49,7 +49,7 @@ def estimate_shift(predicted_cxcywh: Float64Array, measured_cxcywh: Float64Array
         return np.zeros(2)
     among = pairs if count == pairs.shape[1] else pairs.select(pairs.columns < count)
     offsets = _offsets(predicted_cxcywh, measured_cxcywh, among)
-    if offsets.shape[1] >= _ENOUGH * fewer and not np.count_nonzero(common_shift(offsets)):
+    if offsets.shape[1] >= _ENOUGH * fewer and not any(_common_shift(offsets)):
         return np.zeros(2)
     grown = overlaps(corners(predicted_cxcywh, _REACH), corners(measured_cxcywh, _REACH))
     offsets = _offsets(predicted_cxcywh, measured_cxcywh, grown)
@@ -77,18 +77,22 @@ def common_shift(offsets_xy: Float64Array) -> Float64Array:
     Returns:
         (2,) float64 in pixels.
     """
+    return np.array(_common_shift(offsets_xy))
+
+
+def _common_shift(offsets_xy: Float64Array) -> list[float]:
     # A sorted list is cheaper than an array for the few dozen values that there are.
-    return np.array([_shrunk_median(axis) for axis in offsets_xy.tolist()])
+    return [_shrunk_median(sorted(axis)) for axis in offsets_xy.tolist()]
 
 
-def _shrunk_median(values: list[float]) -> float:
-    """Median shrunk towards zero by its standard error."""
-    median = _median(values)
-    error = _MEDIAN_ERROR * _SIGMA_PER_MAD * _median([abs(value - median) for value in values])
-    doubt = (_CAUTION * error) ** 2 / len(values)
+def _shrunk_median(ordered: list[float]) -> float:
+    """Median of rising values, shrunk towards zero by its standard error."""
+    median = _middle(ordered)
+    error = _MEDIAN_ERROR * _SIGMA_PER_MAD * _middle(sorted([abs(value - median) for value in ordered]))
+    doubt = (_CAUTION * error) ** 2 / len(ordered)
     return median * (1.0 - doubt / median**2) if median**2 > doubt else 0.0
 
 
-def _median(values: list[float]) -> float:
-    ordered = sorted(values)
+def _middle(ordered: list[float]) -> float:
+    """Median of rising values."""
     return 0.5 * (ordered[(len(ordered) - 1) // 2] + ordered[len(ordered) // 2])

@@ -264,27 +264,23 @@ class Tracker:
         assert self._last_ns is not None
         now = (self._last_ns - self._start_ns) * 1e-9
         boxes = moments[0] + (_DETECTION_WEIGHT * table.in_view) * (table.observed - table.moments[0])
-        np.maximum(boxes[2:], SMALLEST_SIZE, out=boxes[2:])
+        sizes = boxes[2:]
+        np.maximum(sizes, SMALLEST_SIZE, out=sizes)
         velocities = moments[1, :2]
         if np.count_nonzero(self._camera_rate):
             velocities = velocities + self._camera_velocities(moments)
+        ages, unseen = ((now + ahead) - table.seen).astype(np.float32)
         count = len(table)
-        values = np.empty((13, count), np.float32)
-        values[:4] = corners(boxes)
-        values[4:6] = velocities
-        values[6] = table.scores
-        values[7:9] = (now + ahead) - table.seen
-        values[9:] = moments[2]
         covariances = np.zeros((count, 16), np.float32)
-        covariances[:, ::5] = values[9:].T
+        covariances[:, ::5] = moments[2].T
         return Tracks(
             ids=table.ids.copy(),
-            boxes_xyxy=np.ascontiguousarray(values[:4].T),
-            scores=values[6],
+            boxes_xyxy=corners(boxes).T.astype(np.float32, order="C"),
+            scores=table.scores.astype(np.float32),
             class_ids=table.class_ids.copy(),
             states=self._states.copy(),
-            velocities_xy=np.ascontiguousarray(values[4:6].T),
-            ages_s=values[7],
-            times_since_seen_s=values[8],
+            velocities_xy=velocities.T.astype(np.float32, order="C"),
+            ages_s=ages,
+            times_since_seen_s=unseen,
             covariances=covariances.reshape(count, 4, 4),
         )
