@@ -110,23 +110,25 @@ def overlapping_pairs(a_xyxy: Float64Array, b_xyxy: Float64Array) -> tuple[Int64
     return rows[near], columns[near]
 
 
-def mutual_best(pairs: Pairs) -> Int64Array:
+def mutual_best(pairs: Pairs, least_iou: float = 0.0) -> Int64Array:
     """Pairs in which each box is the other's best.
 
     Args:
         pairs: Overlapping boxes.
+        least_iou: Overlap that a pair must exceed.
 
     Returns:
-        Index (K,) int64 into the pairs.
+        Index (K,) int64 into the pairs; of equal overlaps of one box, one counts as the best.
     """
-    if pairs.one_to_one:
-        return np.arange(len(pairs.rows))
-    best_of_row = np.zeros(pairs.shape[0])
-    best_of_column = np.zeros(pairs.shape[1])
-    np.maximum.at(best_of_row, pairs.rows, pairs.iou)
-    np.maximum.at(best_of_column, pairs.columns, pairs.iou)
-    best_here = (pairs.iou >= best_of_row.take(pairs.rows)) & (pairs.iou >= best_of_column.take(pairs.columns))
-    return best_here.nonzero()[0]
+    enough = pairs.iou > least_iou
+    if not pairs.one_to_one:
+        # Of several values for one place the last one stays, which is the best of rising ones.
+        rising = pairs.iou.argsort(kind="stable")
+        best_of_row, best_of_column = np.empty(pairs.shape[0], np.int64), np.empty(pairs.shape[1], np.int64)
+        best_of_row[pairs.rows.take(rising)] = rising
+        best_of_column[pairs.columns.take(rising)] = rising
+        enough &= best_of_row.take(pairs.rows) == best_of_column.take(pairs.columns)
+    return enough.nonzero()[0]
 
 
 def assign(rows: Int64Array, columns: Int64Array, gains: Float64Array, shape: tuple[int, int]) -> Int64Array:

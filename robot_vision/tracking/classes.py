@@ -40,10 +40,10 @@ def add_votes(candidates: Int64Array, weights: Float64Array, class_ids: Int64Arr
         class_ids: (M,) int64.
         scores: (M,) float64.
     """
-    known = candidates == class_ids
-    if np.count_nonzero(known[0]) == len(class_ids):
+    if not np.count_nonzero(candidates[0] != class_ids):
         weights[0] += scores
         return
+    known = candidates == class_ids
     weights += known * scores
     fresh = (~known.any(axis=0)).nonzero()[0]
     weakest = 1 + weights[1:, fresh].argmin(axis=0)

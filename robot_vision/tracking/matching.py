@@ -15,6 +15,7 @@ from robot_vision.params import TrackerParams
 from robot_vision.tracking.appearance import Looks
 from robot_vision.tracking.association import Pairs, assign
 from robot_vision.tracking.detections import Observations
+from robot_vision.tracking.table import TrackTable
 from robot_vision.types import Float64Array, Int64Array
 
 _SCORE_WEIGHT = 0.5
@@ -28,24 +29,6 @@ _DUPLICATE_OVERLAP = 0.5
 
 _LEAST_GAIN = 1e-3
 """Gain of a pair that overlaps enough, however unlike the two look."""
-
-
-class Candidates(NamedTuple):
-    """Tracks that may be continued.
-
-    Attributes:
-        velocities_xy: (2, N) float64 in pixels per second.
-        observed_xy: (2, N) float64 centre of the box last observed, in pixels.
-        scores: (N,) float64 score of the detection last matched.
-        class_ids: (N,) int64.
-        confirmed: (N,) bool.
-    """
-
-    velocities_xy: Float64Array
-    observed_xy: Float64Array
-    scores: Float64Array
-    class_ids: Int64Array
-    confirmed: npt.NDArray[np.bool_]
 
 
 class Match(NamedTuple):
@@ -63,7 +46,7 @@ class Match(NamedTuple):
 
 
 def match(
-    candidates: Candidates,
+    tracks: TrackTable,
     observations: Observations,
     pairs: Pairs,
     params: TrackerParams,
@@ -72,7 +55,7 @@ def match(
     """Match observations with tracks in two stages.
 
     Args:
-        candidates: The tracks, predicted to the time of the frame.
+        tracks: The tracks, predicted to the time of the frame.
         observations: Detections of the frame, best first.
         pairs: Overlaps of the tracks' predicted boxes with the observations; with looks, their pairs.
         params: Thresholds.
@@ -85,7 +68,7 @@ def match(
     scores = observations.scores
     sure = int(np.count_nonzero(scores >= params.high_threshold))
     rows, columns = pairs.rows, pairs.columns
-    gains = _gains(candidates, observations, pairs, sure, params.class_penalty)
+    gains = _gains(tracks, observations, pairs, sure, params.class_penalty)
     fitting, worth = gains >= params.match_threshold, gains
     if looks is not None:
         fitting |= looks.known_again
@@ -94,51 +77,54 @@ def match(
         matched = _best_pairs(fitting, pairs, worth)
     else:
         is_sure = columns < sure
-        first = _best_pairs(is_sure & fitting, pairs, worth)
-        free = candidates.confirmed.copy()
-        free[rows.take(first)] = False
-        second = _best_pairs(free.take(rows) & ~is_sure & (gains >= params.low_match_threshold), pairs, worth)
-        matched = np.concatenate([first, second])
-    tracks, continuing = rows.take(matched), columns.take(matched)
+        matched = _best_pairs(is_sure & fitting, pairs, worth)
+        free = tracks.confirmed.copy()
+        free[rows.take(matched)] = False
+        second = free.take(rows) & ~is_sure & (gains >= params.low_match_threshold)
+        if np.count_nonzero(second):
+            matched = np.concatenate([matched, _best_pairs(second, pairs, worth)])
+    continued, continuing = rows.take(matched), columns.take(matched)
     newcomer = scores >= max(params.new_track_threshold, params.high_threshold)
     newcomer[continuing] = False
     if np.count_nonzero(newcomer):
-        continued = np.zeros(pairs.shape[0], bool)
-        continued[tracks] = True
-        newcomer[columns[continued.take(rows) & (pairs.iou >= _DUPLICATE_OVERLAP)]] = False
-    return Match(tracks, continuing, newcomer.nonzero()[0])
+        is_continued = np.zeros(pairs.shape[0], bool)
+        is_continued[continued] = True
+        newcomer[columns[is_continued.take(rows) & (pairs.iou >= _DUPLICATE_OVERLAP)]] = False
+    return Match(continued, continuing, newcomer.nonzero()[0])
 
 
 def _best_pairs(fitting: npt.NDArray[np.bool_], pairs: Pairs, gains: Float64Array) -> Int64Array:
     """Index (K,) of the pairs that the assignment chooses among the fitting ones, mask (P,)."""
     index = fitting.nonzero()[0]
-    if pairs.one_to_one or not len(index):
+    if pairs.one_to_one:
         return index
     return index.take(assign(pairs.rows.take(index), pairs.columns.take(index), gains.take(index), pairs.shape))
 
 
 def _gains(
-    candidates: Candidates, observations: Observations, pairs: Pairs, sure: int, class_penalty: float
+    tracks: TrackTable, observations: Observations, pairs: Pairs, sure: int, class_penalty: float
 ) -> Float64Array:
     """What each pair (P,) is worth: overlap, weighed by score, direction of motion and class."""
     rows, columns = pairs.rows, pairs.columns
     weight = (1.0 - _SCORE_WEIGHT) + _SCORE_WEIGHT * observations.scores
     weight[sure:] = 1.0
     gains = pairs.iou * weight.take(columns)
-    gains += _DIRECTION_WEIGHT * candidates.scores.take(rows) * _ahead(candidates, observations, rows, columns)
-    differs = candidates.class_ids.take(rows) != observations.class_ids.take(columns)
+    gains += (_DIRECTION_WEIGHT * tracks.scores).take(rows) * _ahead(tracks, observations, rows, columns)
+    differs = tracks.class_ids.take(rows) != observations.class_ids.take(columns)
     if np.count_nonzero(differs):
         gains -= class_penalty * (differs * np.abs(gains))
     return gains
 
 
-def _ahead(candidates: Candidates, observations: Observations, rows: Int64Array, columns: Int64Array) -> Float64Array:
+def _ahead(tracks: TrackTable, observations: Observations, rows: Int64Array, columns: Int64Array) -> Float64Array:
     """Cosine (P,) between a track's velocity and the way from its last observed box to a detection.
 
     Observation-centric momentum (Cao et al., "Observation-Centric SORT", 2023) with the filter's velocity.
     """
-    way = observations.boxes_cxcywh[:2].take(columns, axis=1) - candidates.observed_xy.take(rows, axis=1)
-    velocity = candidates.velocities_xy.take(rows, axis=1)
-    x, y = way * velocity
-    lengths = np.hypot(*way) * np.hypot(*velocity)
-    return np.asarray((x + y) / np.maximum(lengths, 1e-6))
+    way = observations.boxes_cxcywh[:2].take(columns, axis=1)
+    way -= tracks.observed[:2].take(rows, axis=1)
+    velocity = tracks.velocities_xy.take(rows, axis=1)
+    product, way_squared, speed_squared = way * velocity, way * way, velocity * velocity
+    lengths = (way_squared[0] + way_squared[1]) * (speed_squared[0] + speed_squared[1])
+    lengths += 1e-12
+    return np.asarray((product[0] + product[1]) / np.sqrt(lengths, out=lengths))

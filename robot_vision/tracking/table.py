@@ -9,6 +9,7 @@ from robot_vision.tracking import classes
 from robot_vision.types import Float32Array, Float64Array, Int64Array
 
 _MOMENTS = slice(0, 20)
+_VELOCITY = slice(4, 6)
 _OBSERVED = slice(20, 24)
 _FIRST, _SEEN, _SCORE = 24, 25, 26
 _WEIGHTS = slice(27, 27 + classes.SLOTS)
@@ -37,6 +38,12 @@ class TrackTable:
     def moments(self) -> Float64Array:
         """(5, 4, N) moments of the Kalman filter."""
         return self._floats[_MOMENTS].reshape(5, 4, -1)
+
+    @property
+    def velocities_xy(self) -> Float64Array:
+        """(2, N) velocity of the centre in pixels per second, without what the camera's motion adds."""
+        velocities_xy: Float64Array = self._floats[_VELOCITY]
+        return velocities_xy
 
     @property
     def observed(self) -> Float64Array:

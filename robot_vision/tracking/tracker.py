@@ -13,7 +13,7 @@ from robot_vision.tracking.appearance import blended, checked_embeddings, compar
 from robot_vision.tracking.association import Pairs, corners, overlapping_pairs, overlaps
 from robot_vision.tracking.detections import Observations, observe
 from robot_vision.tracking.kalman import SMALLEST_SIZE, BoxFilter, NoiseModel
-from robot_vision.tracking.matching import Candidates, Match, match
+from robot_vision.tracking.matching import Match, match
 from robot_vision.tracking.motion import estimate_shift
 from robot_vision.tracking.similarity import checked_similarity, moved, moved_boxes
 from robot_vision.tracking.table import TrackTable
@@ -161,9 +161,12 @@ class Tracker:
             self._table.observed[:] = moved_boxes(self._table.observed, motion)
 
     def _camera_velocities(self, moments: Float64Array) -> Float64Array:
-        """Velocities (2, N) in pixels per second that the camera gives to things at rest where the tracks are."""
-        velocities: Float64Array = self._camera_rate[:, :2].dot(moments[0, :2]) + self._camera_rate[:, 2:]
-        return velocities
+        """Velocities in pixels per second that the camera gives to things at rest where the tracks are.
+
+        (2, N), or (2, 1) if they are the same everywhere.
+        """
+        turn, shift = self._camera_rate[:, :2], self._camera_rate[:, 2:]
+        return turn.dot(moments[0, :2]) + shift if np.count_nonzero(turn) else shift
 
     def _overlaps(self, observations: Observations, seconds: float, motion: Float64Array) -> Pairs:
         """Overlaps of tracks and observations, after moving the tracks by what the camera did that no track knew."""
@@ -211,14 +214,13 @@ class Tracker:
 
     def _matched(self, observations: Observations, pairs: Pairs, looks: Float32Array | None) -> Match:
         """What continues what, by place and, where looks (M, D) are known, by these."""
-        table, moments, confirmed = self._table, self._table.moments, self._table.confirmed
-        candidates = Candidates(moments[1, :2], table.observed[:2], table.scores, table.class_ids, confirmed)
+        table = self._table
         if looks is None or self.params.appearance_weight == 0.0:
-            return match(candidates, observations, pairs, self.params)
+            return match(table, observations, pairs, self.params)
         before = table.looks(looks.shape[1])
         self._strangers = mean_cosine(before, otherwise=self._strangers)
-        known = compare(before, moments, confirmed, observations, looks, pairs, self._strangers)
-        return match(candidates, observations, known.pairs, self.params, known)
+        known = compare(before, table.moments, table.confirmed, observations, looks, pairs, self._strangers)
+        return match(table, observations, known.pairs, self.params, known)
 
     def _end(self, over: npt.NDArray[np.bool_]) -> None:
         """Remove tracks by mask (N,)."""
@@ -266,9 +268,7 @@ class Tracker:
         boxes = moments[0] + (_DETECTION_WEIGHT * table.in_view) * (table.observed - table.moments[0])
         sizes = boxes[2:]
         np.maximum(sizes, SMALLEST_SIZE, out=sizes)
-        velocities = moments[1, :2]
-        if np.count_nonzero(self._camera_rate):
-            velocities = velocities + self._camera_velocities(moments)
+        velocities = moments[1, :2] + self._camera_velocities(moments)
         ages, unseen = ((now + ahead) - table.seen).astype(np.float32)
         count = len(table)
         covariances = np.zeros((count, 16), np.float32)
