@@ -106,7 +106,7 @@ def overlapping_pairs(a_xyxy: Float64Array, b_xyxy: Float64Array) -> tuple[Int64
         rows, columns = (hit[0] & hit[1]).nonzero()
         return rows, columns
     rows, columns = overlapping_spans(a_xyxy[0], a_xyxy[2], b_xyxy[0], b_xyxy[2])
-    near = (a_xyxy[1].take(rows) < b_xyxy[3].take(columns)) & (a_xyxy[3].take(rows) > b_xyxy[1].take(columns))
+    near = (a_xyxy[1][rows] < b_xyxy[3][columns]) & (a_xyxy[3][rows] > b_xyxy[1][columns])
     return rows[near], columns[near]
 
 
@@ -125,9 +125,9 @@ def mutual_best(pairs: Pairs, least_iou: float = 0.0) -> Int64Array:
         # Of several values for one place the last one stays, which is the best of rising ones.
         rising = pairs.iou.argsort(kind="stable")
         best_of_row, best_of_column = np.empty(pairs.shape[0], np.int64), np.empty(pairs.shape[1], np.int64)
-        best_of_row[pairs.rows.take(rising)] = rising
-        best_of_column[pairs.columns.take(rising)] = rising
-        enough &= best_of_row.take(pairs.rows) == best_of_column.take(pairs.columns)
+        best_of_row[pairs.rows[rising]] = rising
+        best_of_column[pairs.columns[rising]] = rising
+        enough &= best_of_row[pairs.rows] == best_of_column[pairs.columns]
     return enough.nonzero()[0]
 
 
@@ -159,7 +159,7 @@ def assign(rows: Int64Array, columns: Int64Array, gains: Float64Array, shape: tu
     free_rows, free_columns = np.ones(shape[0], bool), np.ones(shape[1], bool)
     free_rows[rows[taken]] = False
     free_columns[columns[taken]] = False
-    contested = (free_rows.take(rows) & free_columns.take(columns)).nonzero()[0]
+    contested = (free_rows[rows] & free_columns[columns]).nonzero()[0]
     if not len(contested):
         return taken
     solved = _assign_contested(rows[contested], columns[contested], gains[contested], shape)
@@ -186,11 +186,11 @@ def _most(index: Int64Array) -> int:
 
 def _assign_few(rows: Int64Array, columns: Int64Array, gains: Float64Array, shape: tuple[int, int]) -> Int64Array:
     """Assignment among few boxes: pairs whose row and column are in no other pair are taken, the others solved."""
-    alone = (np.bincount(rows).take(rows) == 1) & (np.bincount(columns).take(columns) == 1)
+    alone = (np.bincount(rows)[rows] == 1) & (np.bincount(columns)[columns] == 1)
     taken, contested = alone.nonzero()[0], (~alone).nonzero()[0]
     if len(contested):
-        solved = _assign_dense(rows.take(contested), columns.take(contested), gains.take(contested), shape)
-        taken = np.concatenate([taken, contested.take(solved)])
+        solved = _assign_dense(rows[contested], columns[contested], gains[contested], shape)
+        taken = np.concatenate([taken, contested[solved]])
     return np.asarray(taken)
 
 
@@ -198,13 +198,13 @@ def _best_other(index: Int64Array, gains: Float64Array, size: int) -> Float64Arr
     """For each pair (P,) the largest gain of another pair with the same index; 0 where there is none."""
     best = np.zeros(size)
     np.maximum.at(best, index, gains)
-    is_best = gains == best.take(index)
+    is_best = gains == best[index]
     second = np.zeros(size)
     np.maximum.at(second, index, np.where(is_best, 0.0, gains))
     if np.count_nonzero(is_best) > np.count_nonzero(best):
         tied = np.bincount(index[is_best], minlength=size) > 1
         second[tied] = best[tied]
-    return np.where(is_best, second.take(index), best.take(index))
+    return np.where(is_best, second[index], best[index])
 
 
 def _assign_contested(rows: Int64Array, columns: Int64Array, gains: Float64Array, shape: tuple[int, int]) -> Int64Array:
@@ -245,7 +245,7 @@ def _chosen(rows: Int64Array, columns: Int64Array, gains: Float64Array, shape: t
     best_row, best_column = linear_sum_assignment(cost)
     partner = np.full(shape[0], -1)
     partner[best_row] = best_column
-    chosen: Int64Array = (partner.take(rows) == columns).nonzero()[0]
+    chosen: Int64Array = (partner[rows] == columns).nonzero()[0]
     return chosen
 
 

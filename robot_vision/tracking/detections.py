@@ -60,11 +60,11 @@ def observe(detections: Detections, score_threshold: float) -> tuple[Observation
     if not score_threshold <= worst <= best <= 1.0 or np.count_nonzero(sized) < sized.size:
         good = sized[0] & sized[1] & np.isfinite(scores)
         malformed = len(good) - int(np.count_nonzero(good))
-        index = index.compress((good & (scores >= score_threshold)).take(index))
+        index = index.compress((good & (scores >= score_threshold))[index])
         scores = np.minimum(scores, 1.0)
     boxes = boxes.take(index, axis=1)
-    class_ids = detections.class_ids.take(index)
-    return Observations(boxes, _CENTRES.dot(boxes), scores.take(index), class_ids, index), malformed
+    class_ids = detections.class_ids[index]
+    return Observations(boxes, _CENTRES.dot(boxes), scores[index], class_ids, index), malformed
 
 
 def _canonical_order(boxes_xyxy: Float64Array, scores: Float64Array, class_ids: Int64Array) -> Int64Array:
@@ -77,7 +77,7 @@ def _canonical_order(boxes_xyxy: Float64Array, scores: Float64Array, class_ids: 
     np.negative(scores, out=keys.real)
     keys.imag = boxes_xyxy[3]
     order: Int64Array = keys.argsort()
-    ordered = keys.take(order)
+    ordered = keys[order]
     if np.count_nonzero(ordered[1:] == ordered[:-1]):
         order = np.lexsort((class_ids, *boxes_xyxy, -scores))
     return order

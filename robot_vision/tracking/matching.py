@@ -79,17 +79,17 @@ def match(
         is_sure = columns < sure
         matched = _best_pairs(is_sure & fitting, pairs, worth)
         free = tracks.confirmed.copy()
-        free[rows.take(matched)] = False
-        second = free.take(rows) & ~is_sure & (gains >= params.low_match_threshold)
+        free[rows[matched]] = False
+        second = free[rows] & ~is_sure & (gains >= params.low_match_threshold)
         if np.count_nonzero(second):
             matched = np.concatenate([matched, _best_pairs(second, pairs, worth)])
-    continued, continuing = rows.take(matched), columns.take(matched)
+    continued, continuing = rows[matched], columns[matched]
     newcomer = scores >= max(params.new_track_threshold, params.high_threshold)
     newcomer[continuing] = False
     if np.count_nonzero(newcomer):
         is_continued = np.zeros(pairs.shape[0], bool)
         is_continued[continued] = True
-        newcomer[columns[is_continued.take(rows) & (pairs.iou >= _DUPLICATE_OVERLAP)]] = False
+        newcomer[columns[is_continued[rows] & (pairs.iou >= _DUPLICATE_OVERLAP)]] = False
     return Match(continued, continuing, newcomer.nonzero()[0])
 
 
@@ -98,7 +98,7 @@ def _best_pairs(fitting: npt.NDArray[np.bool_], pairs: Pairs, gains: Float64Arra
     index = fitting.nonzero()[0]
     if pairs.one_to_one:
         return index
-    return index.take(assign(pairs.rows.take(index), pairs.columns.take(index), gains.take(index), pairs.shape))
+    return index[assign(pairs.rows[index], pairs.columns[index], gains[index], pairs.shape)]
 
 
 def _gains(
@@ -108,9 +108,9 @@ def _gains(
     rows, columns = pairs.rows, pairs.columns
     weight = (1.0 - _SCORE_WEIGHT) + _SCORE_WEIGHT * observations.scores
     weight[sure:] = 1.0
-    gains = pairs.iou * weight.take(columns)
-    gains += (_DIRECTION_WEIGHT * tracks.scores).take(rows) * _ahead(tracks, observations, rows, columns)
-    differs = tracks.class_ids.take(rows) != observations.class_ids.take(columns)
+    gains = pairs.iou * weight[columns]
+    gains += (_DIRECTION_WEIGHT * tracks.scores)[rows] * _ahead(tracks, observations, rows, columns)
+    differs = tracks.class_ids[rows] != observations.class_ids[columns]
     if np.count_nonzero(differs):
         gains -= class_penalty * (differs * np.abs(gains))
     return gains
@@ -121,10 +121,8 @@ def _ahead(tracks: TrackTable, observations: Observations, rows: Int64Array, col
 
     Observation-centric momentum (Cao et al., "Observation-Centric SORT", 2023) with the filter's velocity.
     """
-    way = observations.boxes_cxcywh[:2].take(columns, axis=1)
-    way -= tracks.observed[:2].take(rows, axis=1)
-    velocity = tracks.velocities_xy.take(rows, axis=1)
-    product, way_squared, speed_squared = way * velocity, way * way, velocity * velocity
-    lengths = (way_squared[0] + way_squared[1]) * (speed_squared[0] + speed_squared[1])
-    lengths += 1e-12
-    return np.asarray((product[0] + product[1]) / np.sqrt(lengths, out=lengths))
+    (x, y), (last_x, last_y), (speed_x, speed_y) = observations.boxes_cxcywh[:2], tracks.observed[:2], tracks.velocities_xy
+    way_x, way_y = x[columns] - last_x[rows], y[columns] - last_y[rows]
+    speed_x, speed_y = speed_x[rows], speed_y[rows]
+    lengths = np.hypot(way_x, way_y) * np.hypot(speed_x, speed_y)
+    return np.asarray((way_x * speed_x + way_y * speed_y) / (lengths + 1e-6))

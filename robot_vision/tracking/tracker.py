@@ -235,7 +235,7 @@ class Tracker:
             proven = now - table.first_seen >= self.params.confirm_time
             proven |= table.scores >= self.params.confirm_threshold
             confirmed |= seen & proven
-        states = _STATES.take(2 * confirmed + seen)
+        states = _STATES[2 * confirmed + seen]
         if np.count_nonzero(seen) < len(table):
             waiting = (confirmed & ~seen & (now - table.last_seen <= self.params.occlusion_time)).nonzero()[0]
             if len(waiting):
@@ -250,13 +250,13 @@ class Tracker:
         rows, columns = overlapping_pairs(boxes.take(waiting, axis=1), boxes.take(seen, axis=1))
         if not len(rows):
             return hidden
-        behind, front = waiting.take(rows), seen.take(columns)
+        behind, front = waiting[rows], seen[columns]
         back, top = boxes.take(behind, axis=1), boxes.take(front, axis=1)
         size = back[2:] - back[:2]
         overlap = np.minimum(back[2:], top[2:]) - np.maximum(back[:2], top[:2])
         covers = overlap[0] * overlap[1] >= _COVERED * (size[0] * size[1])
         # A track that began where this one vanished is this object under a new id, not something in front of it.
-        covers &= table.first_seen.take(front) <= table.last_seen.take(behind)
+        covers &= table.first_seen[front] <= table.last_seen[behind]
         hidden[rows.compress(covers)] = True
         return hidden
 
