@@ -243,7 +243,8 @@ def _chosen(rows: Int64Array, columns: Int64Array, gains: Float64Array, shape: t
     cost = np.zeros(shape)
     cost[rows, columns] = -gains
     best_row, best_column = linear_sum_assignment(cost)
-    partner = np.full(shape[0], -1)
+    partner = np.empty(shape[0], np.int64)
+    partner.fill(-1)
     partner[best_row] = best_column
     chosen: Int64Array = (partner[rows] == columns).nonzero()[0]
     return chosen

@@ -24,6 +24,7 @@ class Observations(NamedTuple):
         scores: (M,) float64, falling, at most 1.
         class_ids: (M,) int64.
         places: (M,) int64 row of each in the detections that came in.
+        sure: How many of them, the first ones, have a high score.
     """
 
     boxes_xyxy: Float64Array
@@ -31,18 +32,20 @@ class Observations(NamedTuple):
     scores: Float64Array
     class_ids: Int64Array
     places: Int64Array
+    sure: int
 
     def rows(self, index: Int64Array) -> tuple[Float64Array, Float64Array, Int64Array]:
         """Boxes (4, K) cx, cy, w, h, scores (K,) and classes (K,) of some observations, by index (K,)."""
         return self.boxes_cxcywh.take(index, axis=1), self.scores.take(index), self.class_ids.take(index)
 
 
-def observe(detections: Detections, score_threshold: float) -> tuple[Observations, int]:
+def observe(detections: Detections, low_threshold: float, high_threshold: float) -> tuple[Observations, int]:
     """Usable detections, best first.
 
     Args:
         detections: Boxes, scores and classes of one frame.
-        score_threshold: Smallest score that is used.
+        low_threshold: Smallest score that is used.
+        high_threshold: Smallest score of a sure detection.
 
     Returns:
         The observations, and how many detections were malformed: a box with a NaN or infinite corner, an inverted or
@@ -57,14 +60,14 @@ def observe(detections: Detections, score_threshold: float) -> tuple[Observation
     index = _canonical_order(boxes, scores, detections.class_ids)
     malformed = 0
     best, worst = (scores[index[0]], scores[index[-1]]) if len(index) else (1.0, 1.0)
-    if not score_threshold <= worst <= best <= 1.0 or np.count_nonzero(sized) < sized.size:
+    if not low_threshold <= worst <= best <= 1.0 or np.count_nonzero(sized) < sized.size:
         good = sized[0] & sized[1] & np.isfinite(scores)
         malformed = len(good) - int(np.count_nonzero(good))
-        index = index.compress((good & (scores >= score_threshold))[index])
+        index = index.compress((good & (scores >= low_threshold))[index])
         scores = np.minimum(scores, 1.0)
-    boxes = boxes.take(index, axis=1)
-    class_ids = detections.class_ids[index]
-    return Observations(boxes, _CENTRES.dot(boxes), scores[index], class_ids, index), malformed
+    boxes, scores = boxes.take(index, axis=1), scores[index]
+    sure = int(np.count_nonzero(scores >= high_threshold))
+    return Observations(boxes, _CENTRES.dot(boxes), scores, detections.class_ids[index], index, sure), malformed
 
 
 def _canonical_order(boxes_xyxy: Float64Array, scores: Float64Array, class_ids: Int64Array) -> Int64Array:

@@ -116,12 +116,18 @@ class BoxFilter:
         Returns:
             New (5, 4, M) float64 moments.
         """
-        innovation_variance = moments[2] + self._measurement_variance(moments[0], scores)
-        gains = moments[2:4] / innovation_variance
+        variance, covariance = moments[2], moments[3]
+        error_variance = self._measurement_variance(moments[0], scores)
+        innovation_variance = variance + error_variance
+        position_gain, velocity_gain = variance / innovation_variance, covariance / innovation_variance
+        innovation = boxes_cxcywh - moments[0]
+        kept = error_variance / innovation_variance
         out: Float64Array = moments.copy()
-        out[:2] += gains * (boxes_cxcywh - moments[0])
-        out[2:4] *= 1.0 - gains[0]
-        out[4] -= gains[1] * moments[3]
+        out[0] += position_gain * innovation
+        out[1] += velocity_gain * innovation
+        out[2] *= kept
+        out[3] *= kept
+        out[4] -= velocity_gain * covariance
         return out
 
     def _transition(self, seconds: float) -> Float64Array:
@@ -136,7 +142,8 @@ class BoxFilter:
         inflation = (1.0 + self._score_factor) - self._score_factor * scores
         inflation *= inflation
         inflation *= boxes_cxcywh[2] * boxes_cxcywh[3]
-        return np.asarray(self._error_variance * inflation)
+        variance: Float64Array = self._error_variance.dot(inflation[None])
+        return variance
 
 
 def _transition_terms(noise: NoiseModel) -> Float64Array:

@@ -66,17 +66,16 @@ def match(
         The match.
     """
     scores = observations.scores
-    sure = int(np.count_nonzero(scores >= params.high_threshold))
     rows, columns = pairs.rows, pairs.columns
-    gains = _gains(tracks, observations, pairs, sure, params.class_penalty)
+    gains = _gains(tracks, observations, pairs, params.class_penalty)
     fitting, worth = gains >= params.match_threshold, gains
     if looks is not None:
         fitting |= looks.known_again
         worth = np.maximum(gains + params.appearance_weight * looks.likeness, _LEAST_GAIN)
-    if sure == len(scores):
+    if observations.sure == len(scores):
         matched = _best_pairs(fitting, pairs, worth)
     else:
-        is_sure = columns < sure
+        is_sure = columns < observations.sure
         matched = _best_pairs(is_sure & fitting, pairs, worth)
         free = tracks.confirmed.copy()
         free[rows[matched]] = False
@@ -101,13 +100,11 @@ def _best_pairs(fitting: npt.NDArray[np.bool_], pairs: Pairs, gains: Float64Arra
     return index[assign(pairs.rows[index], pairs.columns[index], gains[index], pairs.shape)]
 
 
-def _gains(
-    tracks: TrackTable, observations: Observations, pairs: Pairs, sure: int, class_penalty: float
-) -> Float64Array:
+def _gains(tracks: TrackTable, observations: Observations, pairs: Pairs, class_penalty: float) -> Float64Array:
     """What each pair (P,) is worth: overlap, weighed by score, direction of motion and class."""
     rows, columns = pairs.rows, pairs.columns
     weight = (1.0 - _SCORE_WEIGHT) + _SCORE_WEIGHT * observations.scores
-    weight[sure:] = 1.0
+    weight[observations.sure :] = 1.0
     gains = pairs.iou * weight[columns]
     gains += (_DIRECTION_WEIGHT * tracks.scores)[rows] * _ahead(tracks, observations, rows, columns)
     differs = tracks.class_ids[rows] != observations.class_ids[columns]
@@ -121,8 +118,8 @@ def _ahead(tracks: TrackTable, observations: Observations, rows: Int64Array, col
 
     Observation-centric momentum (Cao et al., "Observation-Centric SORT", 2023) with the filter's velocity.
     """
-    (x, y), (last_x, last_y), (speed_x, speed_y) = observations.boxes_cxcywh[:2], tracks.observed[:2], tracks.velocities_xy
-    way_x, way_y = x[columns] - last_x[rows], y[columns] - last_y[rows]
-    speed_x, speed_y = speed_x[rows], speed_y[rows]
+    boxes, observed, velocities = observations.boxes_cxcywh, tracks.observed, tracks.velocities_xy
+    way_x, way_y = boxes[0][columns] - observed[0][rows], boxes[1][columns] - observed[1][rows]
+    speed_x, speed_y = velocities[0][rows], velocities[1][rows]
     lengths = np.hypot(way_x, way_y) * np.hypot(speed_x, speed_y)
     return np.asarray((way_x * speed_x + way_y * speed_y) / (lengths + 1e-6))

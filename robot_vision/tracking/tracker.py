@@ -114,7 +114,7 @@ class Tracker:
             looks = checked_embeddings(embeddings, len(detections), self._table.dimensions)
         seconds = self._advance(stamp_ns)
         now = (stamp_ns - self._start_ns) * 1e-9
-        observations, malformed = observe(detections, self.params.low_threshold)
+        observations, malformed = observe(detections, self.params.low_threshold, self.params.high_threshold)
         self.dropped_boxes += malformed
         self._end(now - self._table.last_seen > self.params.lost_time)
         self._table.begin_frame()
@@ -172,8 +172,7 @@ class Tracker:
         """Overlaps of tracks and observations, after moving the tracks by what the camera did that no track knew."""
         moments = self._table.moments
         pairs = overlaps(corners(moments[0]), observations.boxes_xyxy)
-        sure = observations.scores[:_SHIFT_DETECTIONS] >= self.params.high_threshold
-        measured = observations.boxes_cxcywh[:, : np.count_nonzero(sure)]
+        measured = observations.boxes_cxcywh[:, : min(observations.sure, _SHIFT_DETECTIONS)]
         shift = estimate_shift(moments[0], measured, pairs)
         shifted = bool(np.count_nonzero(shift))
         if seconds > 0.0:
@@ -195,7 +194,8 @@ class Tracker:
         table = self._table
         tracks, continuing, newcomers = self._matched(observations, pairs, looks)
         if len(tracks):
-            of_track = np.full(len(table), -1)
+            of_track = np.empty(len(table), np.int64)
+            of_track.fill(-1)
             of_track[tracks] = continuing
             boxes, scores, class_ids = observations.rows(of_track)
             if looks is not None:
@@ -269,7 +269,7 @@ class Tracker:
         sizes = boxes[2:]
         np.maximum(sizes, SMALLEST_SIZE, out=sizes)
         velocities = moments[1, :2] + self._camera_velocities(moments)
-        ages, unseen = ((now + ahead) - table.seen).astype(np.float32)
+        since = ((now + ahead) - table.seen).astype(np.float32)
         count = len(table)
         covariances = np.zeros((count, 16), np.float32)
         covariances[:, ::5] = moments[2].T
@@ -280,7 +280,7 @@ class Tracker:
             class_ids=table.class_ids.copy(),
             states=self._states.copy(),
             velocities_xy=velocities.T.astype(np.float32, order="C"),
-            ages_s=ages,
-            times_since_seen_s=unseen,
+            ages_s=since[0],
+            times_since_seen_s=since[1],
             covariances=covariances.reshape(count, 4, 4),
         )
