@@ -86,7 +86,7 @@ def overlaps(a_xyxy: Float64Array, b_xyxy: Float64Array) -> Pairs:
     b_wh = b[2:] - b[:2]
     iou = intersection / (a_wh[0] * a_wh[1] + b_wh[0] * b_wh[1] - intersection)
     shape = a_xyxy.shape[1], b_xyxy.shape[1]
-    return Pairs(rows, columns, iou, shape, _one_to_one(rows, columns, shape))
+    return Pairs(rows, columns, iou, shape, one_to_one(rows, columns, shape))
 
 
 def overlapping_pairs(a_xyxy: Float64Array, b_xyxy: Float64Array) -> tuple[Int64Array, Int64Array]:
@@ -108,6 +108,17 @@ def overlapping_pairs(a_xyxy: Float64Array, b_xyxy: Float64Array) -> tuple[Int64
     rows, columns = overlapping_spans(a_xyxy[0], a_xyxy[2], b_xyxy[0], b_xyxy[2])
     near = (a_xyxy[1][rows] < b_xyxy[3][columns]) & (a_xyxy[3][rows] > b_xyxy[1][columns])
     return rows[near], columns[near]
+
+
+def one_to_one(rows: Int64Array, columns: Int64Array, shape: tuple[int, int]) -> bool:
+    """Whether no box is in two pairs.
+
+    Args:
+        rows: (P,) int64, each below `shape[0]`.
+        columns: (P,) int64, each below `shape[1]`.
+        shape: Sizes of the two sets of boxes.
+    """
+    return not len(rows) or (len(rows) <= min(shape) and _most(rows) == 1 and _most(columns) == 1)
 
 
 def mutual_best(pairs: Pairs, least_iou: float = 0.0) -> Int64Array:
@@ -147,8 +158,6 @@ def assign(rows: Int64Array, columns: Int64Array, gains: Float64Array, shape: tu
     Returns:
         Index (K,) int64 into the pairs, in no particular order.
     """
-    if _one_to_one(rows, columns, shape):
-        return np.arange(len(rows))
     cells = shape[0] * shape[1]
     if cells <= _FEW_CELLS:
         return _chosen(rows, columns, gains, shape)
@@ -171,11 +180,6 @@ def _corner_map(reach: float) -> Float64Array:
     """(4, 4) map from cx, cy, w, h to the corners of a box grown on every side by that share of its size."""
     half = 0.5 + reach
     return np.array([[1, 0, -half, 0], [0, 1, 0, -half], [1, 0, half, 0], [0, 1, 0, half]])
-
-
-def _one_to_one(rows: Int64Array, columns: Int64Array, shape: tuple[int, int]) -> bool:
-    """Whether no row and no column occurs twice."""
-    return not len(rows) or (len(rows) <= min(shape) and _most(rows) == 1 and _most(columns) == 1)
 
 
 def _most(index: Int64Array) -> int:

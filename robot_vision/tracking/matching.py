@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from robot_vision.params import TrackerParams
 from robot_vision.tracking.appearance import Looks
-from robot_vision.tracking.association import Pairs, assign
+from robot_vision.tracking.association import Pairs, assign, one_to_one
 from robot_vision.tracking.detections import Observations
 from robot_vision.tracking.table import TrackTable
 from robot_vision.types import Float64Array, Int64Array
@@ -65,14 +65,13 @@ def match(
     Returns:
         The match.
     """
-    scores = observations.scores
     rows, columns = pairs.rows, pairs.columns
     gains = _gains(tracks, observations, pairs, params.class_penalty)
     fitting, worth = gains >= params.match_threshold, gains
     if looks is not None:
         fitting |= looks.known_again
         worth = np.maximum(gains + params.appearance_weight * looks.likeness, _LEAST_GAIN)
-    if observations.sure == len(scores):
+    if observations.sure == len(observations.scores):
         matched = _best_pairs(fitting, pairs, worth)
     else:
         is_sure = columns < observations.sure
@@ -83,13 +82,7 @@ def match(
         if np.count_nonzero(second):
             matched = np.concatenate([matched, _best_pairs(second, pairs, worth)])
     continued, continuing = rows[matched], columns[matched]
-    newcomer = scores >= max(params.new_track_threshold, params.high_threshold)
-    newcomer[continuing] = False
-    if np.count_nonzero(newcomer):
-        is_continued = np.zeros(pairs.shape[0], bool)
-        is_continued[continued] = True
-        newcomer[columns[is_continued[rows] & (pairs.iou >= _DUPLICATE_OVERLAP)]] = False
-    return Match(continued, continuing, newcomer.nonzero()[0])
+    return Match(continued, continuing, _newcomers(observations, pairs, continued, continuing, params))
 
 
 def _best_pairs(fitting: npt.NDArray[np.bool_], pairs: Pairs, gains: Float64Array) -> Int64Array:
@@ -97,7 +90,25 @@ def _best_pairs(fitting: npt.NDArray[np.bool_], pairs: Pairs, gains: Float64Arra
     index = fitting.nonzero()[0]
     if pairs.one_to_one:
         return index
-    return index[assign(pairs.rows[index], pairs.columns[index], gains[index], pairs.shape)]
+    rows, columns = pairs.rows[index], pairs.columns[index]
+    if one_to_one(rows, columns, pairs.shape):
+        return index
+    return index[assign(rows, columns, gains[index], pairs.shape)]
+
+
+def _newcomers(
+    observations: Observations, pairs: Pairs, continued: Int64Array, continuing: Int64Array, params: TrackerParams
+) -> Int64Array:
+    """Index (L,) of the sure observations that neither continue a track nor are one that is continued once more."""
+    if len(continuing) == len(observations.scores):
+        return np.empty(0, np.int64)
+    newcomer = observations.scores >= max(params.new_track_threshold, params.high_threshold)
+    newcomer[continuing] = False
+    if np.count_nonzero(newcomer):
+        is_continued = np.zeros(pairs.shape[0], bool)
+        is_continued[continued] = True
+        newcomer[pairs.columns[is_continued[pairs.rows] & (pairs.iou >= _DUPLICATE_OVERLAP)]] = False
+    return newcomer.nonzero()[0]
 
 
 def _gains(tracks: TrackTable, observations: Observations, pairs: Pairs, class_penalty: float) -> Float64Array:

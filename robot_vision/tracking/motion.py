@@ -59,8 +59,8 @@ def estimate_shift(predicted_cxcywh: Float64Array, measured_cxcywh: Float64Array
 def _offsets(predicted_cxcywh: Float64Array, measured_cxcywh: Float64Array, pairs: Pairs) -> Float64Array:
     """Way (2, K) from the predicted to the measured centre of the boxes that correspond without doubt."""
     best = mutual_best(pairs, _SMALLEST_OVERLAP)
-    measured_xy = measured_cxcywh[:2].take(pairs.columns.take(best), axis=1)
-    measured_xy -= predicted_cxcywh[:2].take(pairs.rows.take(best), axis=1)
+    measured_xy = measured_cxcywh[:2].take(pairs.columns[best], axis=1)
+    measured_xy -= predicted_cxcywh[:2].take(pairs.rows[best], axis=1)
     return measured_xy
 
 

@@ -19,7 +19,7 @@ from robot_vision.tracking.similarity import checked_similarity, moved, moved_bo
 from robot_vision.tracking.table import TrackTable
 from robot_vision.types import Detections, Float32Array, Float64Array, Int64Array, Tracks, TrackState
 
-_DETECTION_WEIGHT = 0.8
+_DETECTION_WEIGHT: Float64Array = np.array(0.8)
 """Share of the detection in the box that is given out for a track seen in this frame; the rest is the filter's."""
 
 _SHIFT_DETECTIONS = 64
@@ -33,12 +33,6 @@ _AT_REST: Float64Array = np.eye(2, 3)
 
 _COVERED = 0.5
 """Share of a track's box covered by one track in view from which it counts as hidden."""
-
-
-_STATES: Int64Array = np.array(
-    [TrackState.TENTATIVE, TrackState.TENTATIVE, TrackState.LOST, TrackState.CONFIRMED], np.int64
-)
-"""State by twice whether a track is confirmed plus whether it is seen in this frame."""
 
 
 class Tracker:
@@ -116,7 +110,7 @@ class Tracker:
         now = (stamp_ns - self._start_ns) * 1e-9
         observations, malformed = observe(detections, self.params.low_threshold, self.params.high_threshold)
         self.dropped_boxes += malformed
-        self._end(now - self._table.last_seen > self.params.lost_time)
+        self._keep(now - self._table.last_seen <= self.params.lost_time)
         self._table.begin_frame()
         if len(self._table):
             self._table.set_moments(self._filter.predict(self._table.moments, seconds))
@@ -204,7 +198,7 @@ class Tracker:
                 before[tracks] = blended(before[tracks], looks[continuing], scores[tracks], unseen)
             updated = self._filter.update(table.moments, boxes, scores)
             table.see(of_track >= 0, updated, boxes, scores, class_ids, now)
-        self._end(~(table.confirmed | table.in_view))
+        self._keep(table.confirmed | table.in_view)
         if len(newcomers):
             boxes, scores, class_ids = observations.rows(newcomers)
             table.add(self._next_id, self._filter.start(boxes, scores), boxes, scores, class_ids, now)
@@ -222,24 +216,27 @@ class Tracker:
         known = compare(before, table.moments, table.confirmed, observations, looks, pairs, self._strangers)
         return match(table, observations, known.pairs, self.params, known)
 
-    def _end(self, over: npt.NDArray[np.bool_]) -> None:
-        """Remove tracks by mask (N,)."""
-        if np.count_nonzero(over):
-            self._table.keep(~over)
+    def _keep(self, mask: npt.NDArray[np.bool_]) -> None:
+        """End the tracks outside a mask (N,)."""
+        if np.count_nonzero(mask) < len(mask):
+            self._table.keep(mask)
 
     def _judge(self, now: float) -> Int64Array:
         """Confirm what has proven itself; states (N,) of all tracks."""
         table = self._table
-        seen, confirmed = table.in_view, table.confirmed
-        if np.count_nonzero(confirmed) < len(table):
-            proven = now - table.first_seen >= self.params.confirm_time
-            proven |= table.scores >= self.params.confirm_threshold
-            confirmed |= seen & proven
-        states = _STATES[2 * confirmed + seen]
-        if np.count_nonzero(seen) < len(table):
+        count, seen, confirmed = len(table), table.in_view, table.confirmed
+        states = np.empty(count, np.int64)
+        states.fill(TrackState.CONFIRMED)
+        if np.count_nonzero(seen) < count:
+            states[~seen] = TrackState.LOST
             waiting = (confirmed & ~seen & (now - table.last_seen <= self.params.occlusion_time)).nonzero()[0]
             if len(waiting):
                 states[waiting[self._hidden(waiting, seen.nonzero()[0])]] = TrackState.CONFIRMED
+        if np.count_nonzero(confirmed) < count:
+            proven = now - table.first_seen >= self.params.confirm_time
+            proven |= table.scores >= self.params.confirm_threshold
+            confirmed |= seen & proven
+            states[~confirmed] = TrackState.TENTATIVE
         return states
 
     def _hidden(self, waiting: Int64Array, seen: Int64Array) -> npt.NDArray[np.bool_]:
