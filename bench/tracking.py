@@ -57,7 +57,7 @@ def main() -> int:
         samples = measure({name: factory() for name, factory in factories.items()}, count, arguments.seconds)
         ours = float(np.median(samples[OURS]))
         cells = (
-            f"{np.median(times):.2f} / {np.percentile(times, 95):.2f} ({np.median(times) / ours:.1f}x)"
+            f"{np.median(times):.3f} / {np.percentile(times, 95):.3f} ({np.median(times) / ours:.1f}x)"
             for times in samples.values()
         )
         print(f"{count:8d}" + "".join(f"{cell:>30s}" for cell in cells), flush=True)

@@ -7,9 +7,9 @@ and Navigation", 2001, section 6.2.2). The axes do not mix, so every covariance 
 is a scalar, and no matrix is ever inverted.
 
 Tracks live in one array of *moments*, (5, 4, N) float64: the mean position, the mean velocity (per second), and the
-covariance block's position variance, position-velocity covariance and velocity variance, each for the four axes of every
-track. Together with the area these are carried forward in time by a linear map, so prediction is one matrix product.
-Noise is proportional to the box size, so the filter does the same at any image resolution and distance.
+covariance block's position variance, position-velocity covariance and velocity variance, each for the four axes of
+every track. Together with the box area these are carried forward in time by a linear map, so prediction is one matrix
+product. Noise is proportional to the box size, so the filter does the same at any image resolution and distance.
 """
 
 from __future__ import annotations
@@ -96,6 +96,7 @@ class BoxFilter:
         before[:20] = moments.reshape(20, count)
         np.multiply(before[2], before[3], out=before[20])
         transition = self._transition(seconds)
+        after: Float64Array
         if count <= _PRODUCT_TRACKS:
             after = transition.dot(before)
         else:
@@ -131,7 +132,7 @@ class BoxFilter:
         return out
 
     def _transition(self, seconds: float) -> Float64Array:
-        """(20, 21) map over some time from the moments and the area of a box, whose width and height are axes, to them."""
+        """(20, 21) map from moments and box area to the moments some time later."""
         lost = -math.expm1(-seconds / self._growth_memory)
         way, keep = self._growth_memory * lost, 1.0 - lost
         powers = 1.0, seconds, seconds**2, seconds**3, way, way**2, keep, keep * way, keep**2
@@ -164,7 +165,8 @@ def _transition_terms(noise: NoiseModel) -> Float64Array:
         terms[4, axis, velocity_variance] = keep2
     accelerations = _per_axis(noise.centre_acceleration, noise.size_acceleration)[:, None] ** 2
     terms[2, :, 20], terms[3, :, 20], terms[4, :, 20] = (accelerations * term for term in (s3 / 3.0, s2 / 2.0, s))
-    return terms.reshape(420, 9).T.copy()
+    flat: Float64Array = terms.reshape(420, 9).T.copy()
+    return flat
 
 
 def _per_axis(centre: float, size: float) -> Float64Array:

@@ -26,9 +26,10 @@ class TrackTable:
 
     Attributes:
         moments: (5, 4, N) float64 moments of the Kalman filter.
-        velocities_xy: (2, N) float64 velocity of the centre in pixels per second, without what the camera's motion adds.
+        velocities_xy: (2, N) float64 velocity of the centre in pixels per second, without the camera's.
         observed: (4, N) float64 cx, cy, w, h of the detection last matched, in pixels.
-        seen: (2, N) float64 times of the first detection and of the one last matched, in seconds of the tracker's clock.
+        seen: (2, N) float64 time of the first detection and of the one last matched, in seconds of the
+            tracker's clock.
         first_seen: (N,) the first of these.
         last_seen: (N,) the second.
         scores: (N,) float64 score of the detection last matched.
