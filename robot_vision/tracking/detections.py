@@ -8,7 +8,7 @@ import numpy as np
 
 from robot_vision.types import Detections, Float64Array, Int64Array
 
-_LARGEST_SIZE = 1e7
+_LARGEST_SIZE: Float64Array = np.array(1e7)
 """Width and height in pixels from which a box is not believed."""
 
 _CENTRES: Float64Array = np.array([[0.5, 0, 0.5, 0], [0, 0.5, 0, 0.5], [-1, 0, 1, 0], [0, -1, 0, 1]])

@@ -18,11 +18,17 @@ from robot_vision.tracking.detections import Observations
 from robot_vision.tracking.table import TrackTable
 from robot_vision.types import Float64Array, Int64Array
 
-_SCORE_WEIGHT = 0.5
+_SCORE_WEIGHT: Float64Array = np.array(0.5)
 """Share of the overlap of a sure detection that is scaled by its score: the better of two candidates wins."""
 
-_DIRECTION_WEIGHT = 0.025
+_BASE_WEIGHT: Float64Array = np.array(1.0 - _SCORE_WEIGHT)
+"""The share that is not."""
+
+_DIRECTION_WEIGHT: Float64Array = np.array(0.025)
 """Gain of lying exactly ahead of the track's last observed box, for a detection and a track of score 1."""
+
+_SMALLEST_LENGTH: Float64Array = np.array(1e-6)
+"""What keeps the direction of things at rest finite."""
 
 _DUPLICATE_OVERLAP = 0.5
 """Overlap with a matched track from which an unmatched detection is that object once more, not a new one."""
@@ -114,7 +120,8 @@ def _newcomers(
 def _gains(tracks: TrackTable, observations: Observations, pairs: Pairs, class_penalty: float) -> Float64Array:
     """What each pair (P,) is worth: overlap, weighed by score, direction of motion and class."""
     rows, columns = pairs.rows, pairs.columns
-    weight = (1.0 - _SCORE_WEIGHT) + _SCORE_WEIGHT * observations.scores
+    weight = _SCORE_WEIGHT * observations.scores
+    weight += _BASE_WEIGHT
     weight[observations.sure :] = 1.0
     gains = pairs.iou * weight[columns]
     gains += (_DIRECTION_WEIGHT * tracks.scores)[rows] * _ahead(tracks, observations, rows, columns)
@@ -133,4 +140,4 @@ def _ahead(tracks: TrackTable, observations: Observations, rows: Int64Array, col
     way_x, way_y = boxes[0][columns] - observed[0][rows], boxes[1][columns] - observed[1][rows]
     speed_x, speed_y = velocities[0][rows], velocities[1][rows]
     lengths = np.hypot(way_x, way_y) * np.hypot(speed_x, speed_y)
-    return np.asarray((way_x * speed_x + way_y * speed_y) / (lengths + 1e-6))
+    return np.asarray((way_x * speed_x + way_y * speed_y) / (lengths + _SMALLEST_LENGTH))

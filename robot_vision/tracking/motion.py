@@ -87,12 +87,10 @@ def _common_shift(offsets_xy: Float64Array) -> list[float]:
 
 def _shrunk_median(ordered: list[float]) -> float:
     """Median of rising values, shrunk towards zero by its standard error."""
-    median = _middle(ordered)
-    error = _MEDIAN_ERROR * _SIGMA_PER_MAD * _middle(sorted([abs(value - median) for value in ordered]))
-    doubt = (_CAUTION * error) ** 2 / len(ordered)
+    count = len(ordered)
+    low, high = (count - 1) // 2, count // 2
+    median = 0.5 * (ordered[low] + ordered[high])
+    deviations = sorted([abs(value - median) for value in ordered])
+    error = _MEDIAN_ERROR * _SIGMA_PER_MAD * 0.5 * (deviations[low] + deviations[high])
+    doubt = (_CAUTION * error) ** 2 / count
     return median * (1.0 - doubt / median**2) if median**2 > doubt else 0.0
-
-
-def _middle(ordered: list[float]) -> float:
-    """Median of rising values."""
-    return 0.5 * (ordered[(len(ordered) - 1) // 2] + ordered[len(ordered) // 2])

@@ -36,7 +36,7 @@ class TrackTable:
         ids: (N,) int64.
         class_ids: (N,) int64 class with the most votes.
         confirmed: (N,) bool, whether the track has been confirmed, for the rest of its life.
-        in_view: (N,) bool, whether a detection was matched since `begin_frame`, also where stamps stand still.
+        in_view: (N,) bool, whether a detection was matched in this frame.
     """
 
     def __init__(self) -> None:
@@ -74,8 +74,8 @@ class TrackTable:
             self._looks = np.zeros((len(self), dimensions), np.float32)
         return self._looks
 
-    def begin_frame(self) -> None:
-        """Take every track for out of view until `see` or `add` says otherwise."""
+    def lose(self) -> None:
+        """Take every track for out of view."""
         self.in_view.fill(False)
 
     def set_moments(self, moments: Float64Array) -> None:
@@ -92,38 +92,39 @@ class TrackTable:
         Args:
             mask: (N,) bool.
         """
+        if np.count_nonzero(mask) == len(mask):
+            return
         # Indexing would leave columns side by side in memory, in which order every later operation is slower.
         self._hold(*(block.compress(mask, axis=1) for block in (self._floats, self._integers, self._flags)))
         if self._looks is not None:
             self._looks = self._looks[mask]
 
     def see(
-        self, mask: npt.NDArray[np.bool_], moments: Float64Array, boxes_cxcywh: Float64Array, scores: Float64Array,
-        class_ids: Int64Array, now: float,
+        self, mask: npt.NDArray[np.bool_] | None, moments: Float64Array, boxes_cxcywh: Float64Array,
+        scores: Float64Array, class_ids: Int64Array, now: float,
     ) -> None:  # fmt: skip
         """Write what one matched detection a track brought.
 
         Args:
-            mask: (N,) bool, tracks that have one; what the other arguments say of the rest is left out.
+            mask: (N,) bool, tracks that have one, None for all; what the other arguments say of the rest is left out.
             moments: (5, 4, N) float64 updated moments.
             boxes_cxcywh: (4, N) float64 matched boxes in pixels.
             scores: (N,) float64.
             class_ids: (N,) int64.
             now: Time in seconds of the tracker's clock.
         """
-        everything = np.count_nonzero(mask) == len(mask)
         floats, integers = self._floats, self._integers
-        if not everything:
+        if mask is not None:
             floats, integers = floats.copy(), integers.copy()
         floats[_MOMENTS] = moments.reshape(20, -1)
         floats[_OBSERVED] = boxes_cxcywh
         floats[_SEEN.start + 1] = now
         floats[_SCORE] = scores
         classes.add_votes(integers[_CANDIDATES], floats[_WEIGHTS], class_ids, scores)
-        if not everything:
+        if mask is not None:
             np.copyto(self._floats, floats, where=mask)
             np.copyto(self._integers, integers, where=mask)
-        self.in_view[:] = mask
+        self.in_view[:] = True if mask is None else mask
 
     def add(
         self, first_id: int, moments: Float64Array, boxes_cxcywh: Float64Array, scores: Float64Array,

@@ -114,8 +114,7 @@ class Tracker:
         now = (stamp_ns - self._start_ns) * 1e-9
         observations, malformed = observe(detections, self.params.low_threshold, self.params.high_threshold)
         self.dropped_boxes += malformed
-        self._keep(now - self._table.last_seen <= self.params.lost_time)
-        self._table.begin_frame()
+        self._end_lost(now)
         if len(self._table):
             self._table.set_moments(self._filter.predict(self._table.moments, seconds))
             self._follow(motion)
@@ -191,6 +190,7 @@ class Tracker:
         """Update the matched tracks, end unproven ones, start new ones; looks (M, D) are the observations'."""
         table = self._table
         tracks, continuing, newcomers = self._matched(observations, pairs, looks)
+        unmatched = len(table) - len(tracks)
         if len(tracks):
             of_track = np.empty(len(table), np.int64)
             of_track.fill(-1)
@@ -201,8 +201,11 @@ class Tracker:
                 unseen = now - table.last_seen[tracks]
                 before[tracks] = blended(before[tracks], looks[continuing], scores[tracks], unseen)
             updated = self._filter.update(table.moments, boxes, scores)
-            table.see(of_track >= 0, updated, boxes, scores, class_ids, now)
-        self._keep(table.confirmed | table.in_view)
+            table.see(of_track >= 0 if unmatched else None, updated, boxes, scores, class_ids, now)
+        else:
+            table.lose()
+        if unmatched:
+            table.keep(table.confirmed | table.in_view)
         if len(newcomers):
             boxes, scores, class_ids = observations.rows(newcomers)
             table.add(self._next_id, self._filter.start(boxes, scores), boxes, scores, class_ids, now)
@@ -220,10 +223,11 @@ class Tracker:
         known = compare(before, table.moments, table.confirmed, observations, looks, pairs, self._strangers)
         return match(table, observations, known.pairs, self.params, known)
 
-    def _keep(self, mask: npt.NDArray[np.bool_]) -> None:
-        """End the tracks outside a mask (N,)."""
-        if np.count_nonzero(mask) < len(mask):
-            self._table.keep(mask)
+    def _end_lost(self, now: float) -> None:
+        """End the tracks that were not seen for too long."""
+        last_seen = self._table.last_seen
+        if len(last_seen) and now - last_seen[last_seen.argmin()] > self.params.lost_time:
+            self._table.keep(now - last_seen <= self.params.lost_time)
 
     def _judge(self, now: float) -> Int64Array:
         """Confirm what has proven itself; states (N,) of all tracks."""
