@@ -121,7 +121,7 @@ def one_to_one(rows: Int64Array, columns: Int64Array, shape: tuple[int, int]) ->
     return not len(rows) or (len(rows) <= min(shape) and _most(rows) == 1 and _most(columns) == 1)
 
 
-def mutual_best(pairs: Pairs, least_iou: float = 0.0) -> Int64Array:
+def mutual_best(pairs: Pairs, least_iou: float) -> Int64Array:
     """Pairs in which each box is the other's best.
 
     Args:

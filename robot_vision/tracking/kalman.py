@@ -10,9 +10,6 @@ Tracks live in one array of *moments*, (5, 4, N) float64: the mean position, the
 covariance block's position variance, position-velocity covariance and velocity variance, each for the four axes of
 every track. Together with the box area these are carried forward in time by a linear map, so prediction is one matrix
 product. Noise is proportional to the box size, so the filter does the same at any image resolution and distance.
-
-Constants that meet arrays are arrays of no dimension, in this package: NumPy takes half the time with one that it takes
-with a Python number, which for a few objects is most of the time.
 """
 
 from __future__ import annotations

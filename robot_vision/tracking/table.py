@@ -28,8 +28,7 @@ class TrackTable:
         moments: (5, 4, N) float64 moments of the Kalman filter.
         velocities_xy: (2, N) float64 velocity of the centre in pixels per second, without the camera's.
         observed: (4, N) float64 cx, cy, w, h of the detection last matched, in pixels.
-        seen: (2, N) float64 time of the first detection and of the one last matched, in seconds of the
-            tracker's clock.
+        seen: (2, N) float64 times of the first detection and of the one last matched, seconds of the tracker's clock.
         first_seen: (N,) the first of these.
         last_seen: (N,) the second.
         scores: (N,) float64 score of the detection last matched.
@@ -134,7 +133,7 @@ class TrackTable:
 
         Args:
             first_id: Id of the first of them.
-            moments: (4, 5, K) float64.
+            moments: (5, 4, K) float64.
             boxes_cxcywh: (4, K) float64 boxes in pixels.
             scores: (K,) float64.
             class_ids: (K,) int64.

@@ -111,5 +111,5 @@ def test_mutual_best_is_best_from_both_sides() -> None:
         for row, column in zip(*matrix.nonzero(), strict=True)
         if matrix[row].max() == matrix[row, column] == matrix[:, column].max()
     }
-    best = mutual_best(pairs)
+    best = mutual_best(pairs, 0.0)
     assert set(zip(pairs.rows[best], pairs.columns[best], strict=True)) == expected

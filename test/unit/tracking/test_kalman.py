@@ -117,6 +117,20 @@ def test_sizes_stay_positive() -> None:
     assert (batch.predict(moments, 1.0)[0, 2:] == SMALLEST_SIZE).all()
 
 
+def test_many_tracks_are_predicted_as_each_alone() -> None:
+    """More than one matrix product carries forward, columns must neither be lost nor change places."""
+    count = 1100
+    rng = np.random.default_rng(4)
+    batch = BoxFilter(NOISE)
+    boxes = np.stack([*rng.uniform(0, 1000, (2, count)), *rng.uniform(20, 200, (2, count))])
+    moments = batch.start(boxes, rng.uniform(0.1, 1, count))
+    moments[1] = rng.normal(0, 50, (4, count))
+    together = batch.predict(moments, 0.1)
+    for track in (0, 511, 512, 1023, 1024, 1099):
+        alone = batch.predict(moments[:, :, track : track + 1], 0.1)
+        np.testing.assert_allclose(together[:, :, track], alone[:, :, 0], rtol=1e-12)
+
+
 @pytest.mark.parametrize("count", [0, 1, 3])
 def test_keeps_its_input(count: int) -> None:
     batch = BoxFilter(NOISE)
