@@ -190,9 +190,10 @@ class Tracker:
         """Update the matched tracks, end unproven ones, start new ones; looks (M, D) are the observations'."""
         table = self._table
         tracks, continuing, newcomers = self._matched(observations, pairs, looks)
-        unmatched = len(table) - len(tracks)
+        count = len(table)
+        unmatched = count - len(tracks)
         if len(tracks):
-            of_track = np.empty(len(table), np.int64)
+            of_track = np.empty(count, np.int64)
             of_track.fill(-1)
             of_track[tracks] = continuing
             boxes, scores, class_ids = observations.rows(of_track)
