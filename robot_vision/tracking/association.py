@@ -1,7 +1,8 @@
 """Which detection belongs to which track: overlapping pairs, their gains, and the assignment of largest total gain.
 
-Everything works on *pairs*, parallel arrays of track index and detection index, never on a full matrix: only boxes
-that overlap become pairs, and the assignment problem is solved only within groups of pairs that really compete.
+Everything works on *pairs*, parallel arrays of track index and detection index: only boxes that overlap become pairs.
+A full matrix is made only for a few boxes; for many, the assignment problem is solved only within groups of pairs that
+really compete.
 """
 
 from __future__ import annotations
@@ -129,25 +130,28 @@ def mutual_best(pairs: Pairs, least_iou: float) -> Int64Array:
         least_iou: Overlap that a pair must exceed.
 
     Returns:
-        Index (K,) int64 into the pairs; of equal overlaps of one box, one counts as the best.
+        Index (K,) int64 into the pairs; of equal overlaps of one box, each is its best.
     """
     enough = pairs.iou > least_iou
     if not pairs.one_to_one:
         # Of several values for one place the last one stays, which is the best of rising ones.
-        rising = pairs.iou.argsort(kind="stable")
-        best_of_row, best_of_column = np.empty(pairs.shape[0], np.int64), np.empty(pairs.shape[1], np.int64)
-        best_of_row[pairs.rows[rising]] = rising
-        best_of_column[pairs.columns[rising]] = rising
-        enough &= best_of_row[pairs.rows] == best_of_column[pairs.columns]
+        rising = pairs.iou.argsort()
+        risen = pairs.iou[rising]
+        best_of_row, best_of_column = np.empty(pairs.shape[0]), np.empty(pairs.shape[1])
+        best_of_row[pairs.rows[rising]] = risen
+        best_of_column[pairs.columns[rising]] = risen
+        enough &= pairs.iou == best_of_row[pairs.rows]
+        enough &= pairs.iou == best_of_column[pairs.columns]
     return enough.nonzero()[0]
 
 
 def assign(rows: Int64Array, columns: Int64Array, gains: Float64Array, shape: tuple[int, int]) -> Int64Array:
     """The one-to-one choice of pairs with the largest total gain.
 
-    A pair that gains more than the best other pair of its row and the best other pair of its column together belongs to
-    every best choice: instead of whatever two pairs its ends were given, it gains more alone. Nearly all pairs are
-    taken or ruled out by that; the rest falls into connected components, which are solved independently of one another.
+    Few boxes are one dense problem. Among many, a pair that gains more than the best other pair of its row and the best
+    other pair of its column together belongs to every best choice: instead of whatever two pairs its ends were given,
+    it gains more alone. Nearly all pairs are taken or ruled out by that; the rest falls into connected components,
+    which are solved independently of one another.
 
     Args:
         rows: (P,) int64, each below `shape[0]`; a (row, column) occurs at most once.
@@ -162,7 +166,7 @@ def assign(rows: Int64Array, columns: Int64Array, gains: Float64Array, shape: tu
     if cells <= _FEW_CELLS:
         return _chosen(rows, columns, gains, shape)
     if cells <= _DENSE_CELLS:
-        return _assign_few(rows, columns, gains, shape)
+        return _assign_after_uncontested(rows, columns, gains, shape)
     rival = _best_other(rows, gains, shape[0]) + _best_other(columns, gains, shape[1])
     taken = (gains > rival).nonzero()[0]
     free_rows, free_columns = np.ones(shape[0], bool), np.ones(shape[1], bool)
@@ -188,8 +192,10 @@ def _most(index: Int64Array) -> int:
     return int(counts[counts.argmax()])
 
 
-def _assign_few(rows: Int64Array, columns: Int64Array, gains: Float64Array, shape: tuple[int, int]) -> Int64Array:
-    """Assignment among few boxes: pairs whose row and column are in no other pair are taken, the others solved."""
+def _assign_after_uncontested(
+    rows: Int64Array, columns: Int64Array, gains: Float64Array, shape: tuple[int, int]
+) -> Int64Array:
+    """Assignment in which pairs whose row and column are in no other pair are taken and the others solved densely."""
     alone = (np.bincount(rows)[rows] == 1) & (np.bincount(columns)[columns] == 1)
     taken, contested = alone.nonzero()[0], (~alone).nonzero()[0]
     if len(contested):

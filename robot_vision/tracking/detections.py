@@ -59,6 +59,7 @@ def observe(detections: Detections, low_threshold: float, high_threshold: float)
     sized &= far < near + _LARGEST_SIZE
     index = _canonical_order(boxes, scores, detections.class_ids)
     malformed = 0
+    # Mostly all can be used as they are. Where a corner is no number the order is not by score, but then not all can.
     best, worst = (scores[index[0]], scores[index[-1]]) if len(index) else (1.0, 1.0)
     if not low_threshold <= worst <= best <= 1.0 or np.count_nonzero(sized) < sized.size:
         good = sized[0] & sized[1] & np.isfinite(scores)

@@ -27,8 +27,8 @@ _BASE_WEIGHT: Float64Array = np.array(1.0 - _SCORE_WEIGHT)
 _DIRECTION_WEIGHT: Float64Array = np.array(0.025)
 """Gain of lying exactly ahead of the track's last observed box, for a detection and a track of score 1."""
 
-_SMALLEST_LENGTH: Float64Array = np.array(1e-6)
-"""What keeps the direction of things at rest finite."""
+_SOFTENING: Float64Array = np.array(1e-6)
+"""Added to a product of a way and a speed, in square pixels per second: things at rest have no direction."""
 
 _DUPLICATE_OVERLAP = 0.5
 """Overlap with a matched track from which an unmatched detection is that object once more, not a new one."""
@@ -140,4 +140,4 @@ def _ahead(tracks: TrackTable, observations: Observations, rows: Int64Array, col
     way_x, way_y = boxes[0][columns] - observed[0][rows], boxes[1][columns] - observed[1][rows]
     speed_x, speed_y = velocities[0][rows], velocities[1][rows]
     lengths = np.hypot(way_x, way_y) * np.hypot(speed_x, speed_y)
-    return np.asarray((way_x * speed_x + way_y * speed_y) / (lengths + _SMALLEST_LENGTH))
+    return np.asarray((way_x * speed_x + way_y * speed_y) / (lengths + _SOFTENING))

@@ -81,6 +81,7 @@ def common_shift(offsets_xy: Float64Array) -> Float64Array:
 
 
 def _common_shift(offsets_xy: Float64Array) -> list[float]:
+    """The same displacement as a list [x, y]."""
     # A sorted list is cheaper than an array for the few dozen values that there are.
     return [_shrunk_median(sorted(axis)) for axis in offsets_xy.tolist()]
 

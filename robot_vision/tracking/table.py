@@ -20,9 +20,9 @@ _CANDIDATES = slice(1, 1 + classes.SLOTS)
 class TrackTable:
     """Live tracks.
 
-    Three blocks hold everything, one of floats, one of integers and one of flags, so adding and removing tracks costs
-    three copies, whatever the number of fields. The attributes are views of them: assigning to their elements changes
-    the table, and what was read before tracks were added or removed is of no use afterwards.
+    Three blocks hold everything but looks, one of floats, one of integers and one of flags, so adding and removing
+    tracks costs three copies, whatever the number of fields. The attributes are views of them: assigning to their
+    elements changes the table, and what was read before tracks were added or removed is of no use afterwards.
 
     Attributes:
         moments: (5, 4, N) float64 moments of the Kalman filter.
@@ -35,7 +35,7 @@ class TrackTable:
         ids: (N,) int64.
         class_ids: (N,) int64 class with the most votes.
         confirmed: (N,) bool, whether the track has been confirmed, for the rest of its life.
-        in_view: (N,) bool, whether a detection was matched in this frame.
+        in_view: (N,) bool, whether a detection was matched in the last frame that `see` or `lose` told of.
     """
 
     def __init__(self) -> None:
@@ -102,7 +102,7 @@ class TrackTable:
         self, mask: npt.NDArray[np.bool_] | None, moments: Float64Array, boxes_cxcywh: Float64Array,
         scores: Float64Array, class_ids: Int64Array, now: float,
     ) -> None:  # fmt: skip
-        """Write what one matched detection a track brought.
+        """Write what one matched detection a track brought; tracks without one go out of view.
 
         Args:
             mask: (N,) bool, tracks that have one, None for all; what the other arguments say of the rest is left out.

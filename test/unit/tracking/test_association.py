@@ -9,7 +9,7 @@ import pytest
 from scipy.optimize import linear_sum_assignment
 
 from robot_vision.geometry import iou_matrix
-from robot_vision.tracking.association import assign, mutual_best, overlapping_pairs, overlaps
+from robot_vision.tracking.association import Pairs, assign, mutual_best, one_to_one, overlapping_pairs, overlaps
 
 
 def random_boxes(count: int, rng: np.random.Generator, area: float = 1000) -> np.ndarray:
@@ -65,7 +65,7 @@ def test_assignment_equals_brute_force(seed: int) -> None:
 
 @pytest.mark.parametrize("seed", range(60))
 def test_assignment_of_equal_gains_equals_brute_force(seed: int) -> None:
-    """Several equally good pairs of a row or column, of which no shortcut may take two."""
+    """Several equally good pairs of a row or column, of which only one may be taken."""
     rng = np.random.default_rng(seed)
     _, _, _, matrix = random_pairs(*rng.integers(1, 7, 2), rng.uniform(0.3, 1), rng)
     matrix = np.ceil(matrix * 3) / 3
@@ -74,6 +74,21 @@ def test_assignment_of_equal_gains_equals_brute_force(seed: int) -> None:
     chosen = assign(row, column, gain, matrix.shape)
     assert len(set(row[chosen])) == len(set(column[chosen])) == len(chosen)
     assert gain[chosen].sum() == pytest.approx(best_total(matrix), abs=1e-12)
+
+
+@pytest.mark.parametrize("shape", [(32, 32), (32, 33), (50, 60), (80, 102), (80, 103)])
+@pytest.mark.parametrize("levels", [3, 10**6])
+@pytest.mark.parametrize("density", [0.01, 0.02, 0.05])
+def test_no_size_makes_a_difference(shape: tuple[int, int], levels: int, density: float) -> None:
+    """Sizes on both sides of where another way of solving begins; gains that are often equal and that never are."""
+    rng = np.random.default_rng(levels + shape[1])
+    _, _, _, matrix = random_pairs(*shape, density, rng)
+    matrix = np.ceil(matrix * levels) / levels
+    row, column = matrix.nonzero()
+    gain = matrix[row, column]
+    chosen = assign(row, column, gain, matrix.shape)
+    assert len(set(row[chosen])) == len(set(column[chosen])) == len(chosen)
+    assert gain[chosen].sum() == pytest.approx(matrix[linear_sum_assignment(matrix, maximize=True)].sum(), rel=1e-12)
 
 
 @pytest.mark.parametrize("density", [0.002, 0.006, 0.01, 0.05])
@@ -99,6 +114,28 @@ def test_many_separate_conflicts_are_all_solved() -> None:
 def test_no_pairs_no_choice() -> None:
     nothing = np.zeros(0, np.int64)
     assert len(assign(nothing, nothing, np.zeros(0), (3, 4))) == 0
+
+
+@pytest.mark.parametrize(
+    ("rows", "columns", "expected"),
+    [
+        ([], [], True),
+        ([0, 1], [1, 0], True),
+        ([0, 0], [0, 1], False),
+        ([0, 1], [0, 0], False),
+        ([0, 0, 1], [0, 1, 1], False),
+    ],
+)
+def test_one_to_one_looks_at_both_sides(rows: list[int], columns: list[int], expected: bool) -> None:
+    """Where it is said wrongly, two tracks continue with one detection."""
+    assert one_to_one(np.array(rows, np.int64), np.array(columns, np.int64), (2, 2)) is expected
+
+
+def test_equal_overlaps_are_all_best_and_small_ones_none() -> None:
+    """A detector that names one box twice must not hide it from the estimate of the camera's motion."""
+    rows, columns = np.array([0, 0, 1, 2]), np.array([0, 1, 1, 2])
+    pairs = Pairs(rows, columns, np.array([0.6, 0.6, 0.6, 0.1]), (3, 3))
+    np.testing.assert_array_equal(mutual_best(pairs, 0.15), [0, 1, 2])
 
 
 def test_mutual_best_is_best_from_both_sides() -> None:

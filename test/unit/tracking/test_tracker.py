@@ -53,6 +53,35 @@ def test_a_less_sure_one_seen_once_is_gone() -> None:
     ]
 
 
+def test_once_confirmed_always_confirmed() -> None:
+    """Also in a frame with unsure detections, which are matched with what confirmed tracks are left."""
+    tracker = Tracker(TrackerParams())
+    tracker.update(detections([[100, 100, 150, 180]], [0.9]), 0)
+    tracks = tracker.update(detections([[100, 100, 150, 180], [500, 100, 550, 180]], [0.65, 0.3]), SECOND // 30)
+    assert tracks.states.tolist() == [TrackState.CONFIRMED]
+
+
+def test_one_that_is_seen_again_stays_beside_one_that_is_not() -> None:
+    """An unproven track ends if it is not seen again, not if another one is not."""
+    tracker = Tracker(TrackerParams())
+    tracker.update(detections([[100, 100, 150, 180], [300, 100, 350, 180]], [0.9, 0.65]), 0)
+    tracks = tracker.update(detections([[300, 100, 350, 180]], [0.65]), SECOND // 30)
+    assert tracks.states.tolist() == [TrackState.LOST, TrackState.TENTATIVE]
+
+
+def test_a_track_that_is_not_seen_takes_nothing_from_the_others_detections() -> None:
+    """Class, score and first box are its own after frames in which only its neighbours, of another class, are seen."""
+    tracker = Tracker(TrackerParams())
+    boxes = [[100, 100, 150, 180], [300, 100, 350, 180], [500, 100, 550, 180]]
+    tracker.update(detections(boxes, [0.9, 0.8, 0.75], [7, 8, 9]), 0)
+    for frame in range(1, 4):
+        tracks = tracker.update(detections(boxes[::2], [0.95, 0.95], [4, 4]), frame * SECOND // 30)
+    assert tracks.class_ids.tolist() == [4, 8, 4]
+    np.testing.assert_allclose(tracks.scores, [0.95, 0.8, 0.95], rtol=1e-6)
+    np.testing.assert_allclose(tracks.times_since_seen_s, [0, 0.1, 0], atol=1e-6)
+    np.testing.assert_allclose(tracks.boxes_xyxy[1], boxes[1], atol=1e-3)
+
+
 def test_unsure_detections_continue_tracks_and_start_none() -> None:
     frames = [detections(STILL, 0.9), detections([*STILL, [500, 100, 550, 180]], 0.2)]
     tracks = run(frames)[-1]
