@@ -89,6 +89,13 @@ def test_unsure_detections_continue_tracks_and_start_none() -> None:
     assert tracks.times_since_seen_s.tolist() == [0]
 
 
+def test_an_unsure_detection_continues_by_its_overlap_alone() -> None:
+    """Its low score counts against it once, in the second stage, not in the overlap that is asked of it as well."""
+    moved = detections([[120, 100, 220, 200]], 0.3)
+    tracks = run([detections([[100, 100, 200, 200]], 0.9), moved])[-1]
+    assert tracks.times_since_seen_s.tolist() == [0]
+
+
 @pytest.mark.parametrize("rate_hz", [5, 10, 30, 60])
 def test_an_id_survives_one_second_of_occlusion(rate_hz: int) -> None:
     frames = []
