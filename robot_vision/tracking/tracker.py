@@ -200,7 +200,8 @@ class Tracker:
             if looks is not None:
                 before = table.looks(looks.shape[1])
                 unseen = now - table.last_seen[tracks]
-                before[tracks] = blended(before[tracks], looks[continuing], scores[tracks], unseen)
+                worth = observations.scores[continuing]
+                before[tracks] = blended(before[tracks], looks[continuing], worth, unseen)
             updated = self._filter.update(table.moments, boxes, scores)
             table.see(of_track >= 0 if unmatched else None, updated, boxes, scores, class_ids, now)
         else:
