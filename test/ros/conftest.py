@@ -22,9 +22,12 @@ from robot_vision.ros.spin import export_fastdds_profile
 export_fastdds_profile()
 
 import rclpy
+from rcl_interfaces.srv import GetParameters
+from rclpy.client import Client
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
-from rclpy.node import Node
+from rclpy.node import Node, NodeNameNonExistentError
+from rclpy.task import Future
 
 TIMEOUT_S = 40.0
 
@@ -52,6 +55,48 @@ class Bench:
     def output(self, name: str) -> str:
         """What a node printed so far."""
         return (self._folder / f"{name}.log").read_text()
+
+    def client(self, kind: type, name: str) -> Client:
+        """A client of a service of a node under test, ready and known to that node."""
+        client = self.node.create_client(kind, name)
+        self.until(client.service_is_ready, f"the service {name}")
+        self.meet(name)
+        return client
+
+    def meet(self, service: str) -> None:
+        """Wait until the node that offers a service knows every client that was made here so far.
+
+        A client sees its own side only: a server that has not discovered the reader of its reply yet drops the reply
+        after 0.1 s (rmw_fastrtps). Endpoints become known in the order in which they were made, so an answer to a later
+        client, which may ask again, says that those before it are known.
+        """
+        self.until(lambda: self._owner(service) is not None, f"the node of {service}")
+        probe = self.node.create_client(GetParameters, f"{self._owner(service)}/get_parameters")
+        self.until(probe.service_is_ready, f"the parameters of the node of {service}")
+        answers: list[Future] = []
+        asked_s = 0.0
+
+        def answered() -> bool:
+            nonlocal asked_s
+            if time.monotonic() > asked_s + 1.0:
+                asked_s = time.monotonic()
+                answers.append(probe.call_async(GetParameters.Request()))
+            return any(answer.done() for answer in answers)
+
+        self.until(answered, f"an answer of the node of {service}")
+        self.node.destroy_client(probe)
+
+    def _owner(self, service: str) -> str | None:
+        """Full name of the node that offers a service."""
+        wanted = self.node.resolve_service_name(service)
+        for name, namespace in self.node.get_node_names_and_namespaces():
+            try:
+                offered = self.node.get_service_names_and_types_by_node(name, namespace)
+            except NodeNameNonExistentError:  # it went since it was named
+                continue
+            if wanted in (found for found, _ in offered):
+                return f"{namespace.rstrip('/')}/{name}"
+        return None
 
     def until(self, condition: Callable[[], bool], what: str, timeout_s: float = TIMEOUT_S) -> None:
         """Handle messages until a condition holds; fail with `what` after the timeout or when a process has ended."""

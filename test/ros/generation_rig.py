@@ -79,6 +79,7 @@ class Rig:
 
     def ready(self) -> Rig:
         self.bench.until(lambda: self.client.server_is_ready() and self.service.service_is_ready(), "the action")
+        self.bench.meet("/generate")
         return self
 
     def goal(self, **fields: object) -> Goal:

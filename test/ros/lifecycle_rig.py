@@ -41,11 +41,9 @@ class Manager:
     def __init__(self, bench, name: str, *parameters: str) -> None:
         self.bench, self.name = bench, name
         self.process = bench.start(name, *parameters)
-        self._change = bench.node.create_client(ChangeState, f"/{name}/change_state")
-        self._get = bench.node.create_client(GetState, f"/{name}/get_state")
-        self._set = bench.node.create_client(SetParameters, f"/{name}/set_parameters")
-        for client in (self._change, self._get, self._set):
-            bench.until(client.service_is_ready, f"{client.srv_name}")
+        self._change = bench.client(ChangeState, f"/{name}/change_state")
+        self._get = bench.client(GetState, f"/{name}/get_state")
+        self._set = bench.client(SetParameters, f"/{name}/set_parameters")
 
     def call(self, client, request):
         future = client.call_async(request)
@@ -54,9 +52,7 @@ class Manager:
 
     def request(self, kind: type, name: str, **fields: object):
         """The reply of one of the node's services."""
-        client = self.bench.node.create_client(kind, name)
-        self.bench.until(client.service_is_ready, name)
-        return self.call(client, kind.Request(**fields))
+        return self.call(self.bench.client(kind, name), kind.Request(**fields))
 
     def change(self, transition: str) -> bool:
         request = ChangeState.Request(transition=Transition(id=TRANSITIONS[transition]))

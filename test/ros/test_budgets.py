@@ -52,8 +52,7 @@ def _expect(bench, said: dict[str, bytes], part: str, level: bytes) -> None:
 
 
 def _set(bench, values: dict[str, float]) -> None:
-    client = bench.node.create_client(SetParameters, "/detector_node/set_parameters")
-    bench.until(client.service_is_ready, "the parameter service")
+    client = bench.client(SetParameters, "/detector_node/set_parameters")
     changes = [Parameter(name, value=value).to_parameter_msg() for name, value in values.items()]
     future = client.call_async(SetParameters.Request(parameters=changes))
     bench.until(future.done, "the reply")

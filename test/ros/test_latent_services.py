@@ -55,6 +55,7 @@ class Rig:
         self.decoding = bench.node.create_client(Decode, "/decode")
         bench.start(node, *parameters)
         bench.until(lambda: self.encoding.service_is_ready() and self.decoding.service_is_ready(), "the services")
+        bench.meet("/encode")
         bench.until(lambda: self.camera.get_subscription_count() and bench.node.count_publishers("/latent"), "topics")
         bench.rest(1.0)
 
@@ -197,10 +198,9 @@ def test_frames_go_on_during_requests_and_neither_disturbs_the_other(bench, imag
 
 def test_with_several_cameras_the_services_stand_at_the_nodes_own_name(bench, images) -> None:
     """As `detect` does: one service for the network that all cameras share."""
-    encoding = bench.node.create_client(Encode, "/encode")
-    decoding = bench.node.create_client(Decode, "/decode")
     bench.start("encoder_node", "camera.names:=[front, rear]")
-    bench.until(lambda: encoding.service_is_ready() and decoding.service_is_ready(), "the services")
+    encoding = bench.client(Encode, "/encode")
+    bench.client(Decode, "/decode")
     future = encoding.call_async(Encode.Request(image=images[0]))
     bench.until(future.done, "the reply")
     assert future.result().success

@@ -100,9 +100,7 @@ def group_of(pid: int) -> int:
 
 def ask(bench, kind: type, name: str, **fields: object):
     """The reply of a service."""
-    client = bench.node.create_client(kind, name)
-    bench.until(client.service_is_ready, name)
-    future = client.call_async(kind.Request(**fields))
+    future = bench.client(kind, name).call_async(kind.Request(**fields))
     bench.until(future.done, f"the reply of {name}")
     return future.result()
 

@@ -262,8 +262,7 @@ def test_services_refuse_every_wrong_image_with_a_reason(bench, kind: type, name
     bench.start("perception_node")
     camera = Camera(bench)
     camera.show()
-    client = bench.node.create_client(kind, name)
-    bench.until(client.service_is_ready, name)
+    client = bench.client(kind, name)
 
     def ask(image: Image) -> Any:
         request = kind.Request(image=image)

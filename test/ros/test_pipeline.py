@@ -180,8 +180,7 @@ def test_what_needs_the_images_needs_the_node_that_has_them(bench, parameter: st
 def test_flow_is_refused_live_where_there_are_no_images(bench) -> None:
     """`tracker_node` refuses the change while it runs as well."""
     bench.start("tracker_node")
-    client = bench.node.create_client(SetParameters, "/tracker_node/set_parameters")
-    bench.until(client.service_is_ready, "the parameter service")
+    client = bench.client(SetParameters, "/tracker_node/set_parameters")
     parameter = Parameter("tracker.camera_motion", value="flow").to_parameter_msg()
     future = client.call_async(SetParameters.Request(parameters=[parameter]))
     bench.until(future.done, "the reply")
@@ -264,8 +263,7 @@ def test_late_joiners_get_the_class_names_and_settings_are_checked_live(bench) -
     bench.until(lambda: bool(names), "the class names")
     assert names == ["box", "ball", "can", "cone", "mug", "bottle", "robot"]
 
-    client = bench.node.create_client(SetParameters, "/perception_node/set_parameters")
-    bench.until(client.service_is_ready, "the parameter service")
+    client = bench.client(SetParameters, "/perception_node/set_parameters")
 
     def change(name: str, value: object) -> tuple[bool, str]:
         parameter = Parameter(f"detector.{name}", value=value).to_parameter_msg()
@@ -286,7 +284,7 @@ def test_late_joiners_get_the_class_names_and_settings_are_checked_live(bench) -
         "parameter detector.iou_threshold: expected float, got str 'wide'",
     )
 
-    reset = bench.node.create_client(Trigger, "/reset_tracks")
+    reset = bench.client(Trigger, "/reset_tracks")
     future = reset.call_async(Trigger.Request())
     bench.until(future.done, "the reset")
     assert future.result().success

@@ -66,8 +66,7 @@ def finish(bench, process: subprocess.Popen, tmp_path: Path, timeout_s: float = 
 
 def call(bench, name: str) -> str:
     """Call a service of the replay; its reply in words."""
-    client = bench.node.create_client(Trigger, f"/replay_node/{name}")
-    bench.until(client.service_is_ready, f"the service {name}")
+    client = bench.client(Trigger, f"/replay_node/{name}")
     future = client.call_async(Trigger.Request())
     bench.until(future.done, f"a reply of {name}")
     assert future.result().success

@@ -36,8 +36,7 @@ def test_detect(bench, frame, node: str) -> None:
     """The reply is what the detector finds, in pixels of the image, under its header, with the thresholds asked for."""
     image = image_from_rgb(frame.rgb, Header(frame_id="arm_camera"))
     bench.start(node)
-    client = bench.node.create_client(Detect, "/detect")
-    bench.until(client.service_is_ready, "the service")
+    client = bench.client(Detect, "/detect")
     detector = Detector(load_card("simworld_yolo"), SessionParams(provider="cpu"), DetectorParams())
     for score, iou in ((-1.0, -1.0), (0.5, -1.0), (-1.0, 0.3), (-1.0, -1.0)):
         limits = {"confidence_threshold": score, "iou_threshold": iou}
@@ -57,8 +56,7 @@ def test_detect(bench, frame, node: str) -> None:
 def test_a_request_that_cannot_be_met_says_why_and_the_next_one_is_met(bench, frame) -> None:
     image = image_from_rgb(frame.rgb, Header())
     bench.start("detector_node")
-    client = bench.node.create_client(Detect, "/detect")
-    bench.until(client.service_is_ready, "the service")
+    client = bench.client(Detect, "/detect")
     for wrong, score, said in (
         (Image(), -1.0, "unknown image encoding ''"),
         (Image(encoding="rgb8", height=4, width=4, step=12, data=bytes(10)), -1.0, "data is too short"),

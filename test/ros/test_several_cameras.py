@@ -110,8 +110,7 @@ def test_tracks_are_of_one_camera(bench) -> None:
     rig = Rig(bench, "perception_node", "tracks")
     half = FRAMES // 2
     rig.play("front", "rear", numbers=range(half))
-    client = bench.node.create_client(Trigger, "/front/reset_tracks")
-    bench.until(client.service_is_ready, "the service")
+    client = bench.client(Trigger, "/front/reset_tracks")
     reply = client.call_async(Trigger.Request())
     bench.until(reply.done, "the reply")
     rig.play("front", "rear", numbers=range(half, FRAMES))

@@ -139,8 +139,7 @@ def test_a_topic_that_is_only_called_compressed_ends_nothing(bench) -> None:
 
 def test_the_stall_timeout_is_live_in_the_log_too(bench) -> None:
     bench.start("detector_node", "camera.stall_timeout:=1000.0")
-    client = bench.node.create_client(SetParameters, "/detector_node/set_parameters")
-    bench.until(client.service_is_ready, "the parameter service")
+    client = bench.client(SetParameters, "/detector_node/set_parameters")
     change = Parameter("camera.stall_timeout", value=0.5).to_parameter_msg()
     future = client.call_async(SetParameters.Request(parameters=[change]))
     bench.until(future.done, "the reply")
