@@ -41,9 +41,12 @@ class Manager:
     def __init__(self, bench, name: str, *parameters: str) -> None:
         self.bench, self.name = bench, name
         self.process = bench.start(name, *parameters)
-        self._change = bench.client(ChangeState, f"/{name}/change_state")
-        self._get = bench.client(GetState, f"/{name}/get_state")
-        self._set = bench.client(SetParameters, f"/{name}/set_parameters")
+        self._change = bench.node.create_client(ChangeState, f"/{name}/change_state")
+        self._get = bench.node.create_client(GetState, f"/{name}/get_state")
+        self._set = bench.node.create_client(SetParameters, f"/{name}/set_parameters")
+        for client in (self._change, self._get, self._set):
+            bench.until(client.service_is_ready, f"{client.srv_name}")
+        bench.meet(f"/{name}/get_state")
 
     def call(self, client, request):
         future = client.call_async(request)
