@@ -36,7 +36,7 @@ class Observations(NamedTuple):
 
     def rows(self, index: Int64Array) -> tuple[Float64Array, Float64Array, Int64Array]:
         """Boxes (4, K) cx, cy, w, h, scores (K,) and classes (K,) of some observations, by index (K,)."""
-        return self.boxes_cxcywh.take(index, axis=1), self.scores.take(index), self.class_ids.take(index)
+        return self.boxes_cxcywh.take(index, axis=1), self.scores[index], self.class_ids[index]
 
 
 def observe(detections: Detections, low_threshold: float, high_threshold: float) -> tuple[Observations, int]:

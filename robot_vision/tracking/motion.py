@@ -49,7 +49,7 @@ def estimate_shift(predicted_cxcywh: Float64Array, measured_cxcywh: Float64Array
         return np.zeros(2)
     among = pairs if count == pairs.shape[1] else pairs.select(pairs.columns < count)
     offsets = _offsets(predicted_cxcywh, measured_cxcywh, among)
-    if offsets.shape[1] >= _ENOUGH * fewer and not any(_common_shift(offsets)):
+    if offsets.shape[1] >= _ENOUGH * fewer and not np.count_nonzero(common_shift(offsets)):
         return np.zeros(2)
     grown = overlaps(corners(predicted_cxcywh, _REACH), corners(measured_cxcywh, _REACH))
     offsets = _offsets(predicted_cxcywh, measured_cxcywh, grown)
@@ -77,13 +77,8 @@ def common_shift(offsets_xy: Float64Array) -> Float64Array:
     Returns:
         (2,) float64 in pixels.
     """
-    return np.array(_common_shift(offsets_xy))
-
-
-def _common_shift(offsets_xy: Float64Array) -> list[float]:
-    """The same displacement as a list [x, y]."""
     # A sorted list is cheaper than an array for the few dozen values that there are.
-    return [_shrunk_median(sorted(axis)) for axis in offsets_xy.tolist()]
+    return np.array([_shrunk_median(sorted(axis)) for axis in offsets_xy.tolist()])
 
 
 def _shrunk_median(ordered: list[float]) -> float:

@@ -35,7 +35,7 @@ _COVERED = 0.5
 """Share of a track's box covered by one track in view from which it counts as hidden."""
 
 
-# NumPy takes ten times as long with a member of an enumeration.
+# NumPy takes several times as long with a member of an enumeration.
 _TENTATIVE, _CONFIRMED, _LOST = int(TrackState.TENTATIVE), int(TrackState.CONFIRMED), int(TrackState.LOST)
 
 
